@@ -1,0 +1,143 @@
+// Package store is a Nix-compatible chroot store on disk.
+//
+// A store in DIR keeps its objects in DIR/nix/store and what is valid in DIR/nix/var/nix/db/db.sqlite (schema 10), so that
+// real Nix can share and judge it. A path is valid only once it is registered; whatever else lies in the store folder is
+// garbage. Several processes may share one store.
+//
+// Paths and hashes are plain strings here, spelled as the database spells them, until package nix has types for them.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"zombiezen.com/go/sqlite"
+)
+
+// LogicalDir is where store paths claim to be; it is part of every path's hash.
+const LogicalDir = "/nix/store"
+
+// ErrInvalid says that a path is not valid in the store.
+var ErrInvalid = errors.New("path is not valid")
+
+// Options of a store.
+type Options struct {
+	Now func() time.Time // clock of registration times; required
+}
+
+// Store is an open store. Its methods may be called by several goroutines.
+type Store struct {
+	dir     string
+	now     func() time.Time
+	bigLock *os.File // held shared while the store is open: no schema upgrade meanwhile
+
+	mu   sync.Mutex // guards conn
+	conn *sqlite.Conn
+
+	rootsMu   sync.Mutex // guards tempRoots
+	tempRoots *os.File   // nil until the first temporary root
+}
+
+// Open opens the store in dir and creates it where there is none.
+func Open(ctx context.Context, dir string, opts Options) (*Store, error) {
+	if opts.Now == nil {
+		return nil, errors.New("open store: no clock")
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", dir, err)
+	}
+	s := &Store{dir: abs, now: opts.Now}
+	if err := s.open(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open store %s: %w", dir, err), s.Close())
+	}
+	return s, nil
+}
+
+func (s *Store) open(ctx context.Context) error {
+	schema, err := s.schema()
+	if err != nil {
+		return err
+	}
+	if schema == "" {
+		if err := s.makeDirs(); err != nil {
+			return err
+		}
+	}
+	s.bigLock, err = os.OpenFile(s.state("db", "big-lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	how := unix.LOCK_SH
+	if schema == "" {
+		how = unix.LOCK_EX
+	}
+	if err := flock(ctx, s.bigLock, how); err != nil {
+		return err
+	}
+	if schema, err = s.schema(); err != nil {
+		return err
+	}
+	if schema != "" && schema != schemaVersion {
+		return fmt.Errorf("database has schema %q, want %s", schema, schemaVersion)
+	}
+	if err := s.openDB(ctx, schema == ""); err != nil {
+		return err
+	}
+	return flock(ctx, s.bigLock, unix.LOCK_SH)
+}
+
+// Close releases the store and this process's temporary roots.
+func (s *Store) Close() error {
+	var errs []error
+	if s.tempRoots != nil {
+		errs = append(errs, os.Remove(s.tempRoots.Name()), s.tempRoots.Close())
+		s.tempRoots = nil
+	}
+	if s.conn != nil {
+		errs = append(errs, s.conn.Close())
+		s.conn = nil
+	}
+	if s.bigLock != nil {
+		errs = append(errs, s.bigLock.Close())
+		s.bigLock = nil
+	}
+	return errors.Join(errs...)
+}
+
+// Dir is the folder that holds the store.
+func (s *Store) Dir() string { return s.dir }
+
+// RealPath tells where a store path is on this machine.
+func (s *Store) RealPath(path string) string { return filepath.Join(s.dir, path) }
+
+func (s *Store) state(elem ...string) string {
+	return filepath.Join(append([]string{s.dir, "nix/var/nix"}, elem...)...)
+}
+
+func (s *Store) schema() (string, error) {
+	b, err := os.ReadFile(s.state("db", "schema"))
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	return strings.TrimSpace(string(b)), err
+}
+
+func (s *Store) makeDirs() error {
+	for _, d := range []string{
+		"nix/store/.links", "nix/var/nix/db", "nix/var/nix/temproots", "nix/var/nix/gcroots/auto",
+		"nix/var/nix/gcroots/per-user", "nix/var/nix/profiles/per-user",
+	} {
+		if err := os.MkdirAll(filepath.Join(s.dir, d), 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,146 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"headwater/internal/store"
+)
+
+func clock() time.Time { return time.Unix(1700000000, 0) }
+
+func open(t testing.TB, dir string) *store.Store {
+	t.Helper()
+	s, err := store.Open(context.Background(), dir, store.Options{Now: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func nixStore(t testing.TB, dir string, args ...string) string {
+	t.Helper()
+	exe, err := exec.LookPath("nix-store")
+	if err != nil {
+		t.Skip("nix-store is not on PATH: real Nix cannot judge")
+	}
+	cmd := exec.Command(exe, append([]string{"--store", dir}, args...)...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("nix-store %v: %v\n%s", args, err, &stderr)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+const a, b = "/nix/store/00000000000000000000000000000000-a", "/nix/store/11111111111111111111111111111111-b"
+
+func TestRegisterQueryClosure(t *testing.T) {
+	ctx, s := context.Background(), open(t, t.TempDir())
+	if _, err := s.Query(ctx, a); !errors.Is(err, store.ErrInvalid) {
+		t.Fatalf("query before registering: %v", err)
+	}
+	hash := "sha256:" + strings.Repeat("0", 64)
+	want := store.PathInfo{Path: b, NarHash: hash, NarSize: 7, Refs: []string{a, b}, Deriver: a, Sigs: []string{"k:1", "k:2"}, Ultimate: true, RegistrationTime: clock()}
+	if err := s.Register(ctx, []store.PathInfo{want}); err == nil {
+		t.Fatal("a reference to an invalid path was registered")
+	}
+	if v, _ := s.Valid(ctx, a, b); len(v) != 0 {
+		t.Fatalf("a failed transaction left %v", v)
+	}
+	if err := s.Register(ctx, []store.PathInfo{want, {Path: a, NarHash: hash}}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Query(ctx, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	rev, err := s.Closure(ctx, []string{a}, true)
+	if d := cmp.Diff([]string{a, b}, rev); d != "" || err != nil {
+		t.Error(d, err)
+	}
+}
+
+// What Nix wrote, we read; and what we registered, Nix finds sound.
+func TestSharedWithNix(t *testing.T) {
+	ctx, dir, src := context.Background(), t.TempDir(), filepath.Join(t.TempDir(), "src")
+	if err := os.WriteFile(src, []byte("hi\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, dir)
+	p := nixStore(t, dir, "--add", src)
+	theirs, err := s.Query(ctx, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.RealPath(b), []byte("hi\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Canonicalise(ctx, s.RealPath(b)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Register(ctx, []store.PathInfo{{Path: b, NarHash: theirs.NarHash, NarSize: theirs.NarSize, Refs: []string{p}}}); err != nil {
+		t.Fatal(err)
+	}
+	nixStore(t, dir, "--verify", "--check-contents")
+	if got := nixStore(t, dir, "-q", "--references", b); got != p {
+		t.Errorf("Nix reads references %q, want %q", got, p)
+	}
+}
+
+func TestLockExcludes(t *testing.T) {
+	ctx, s := context.Background(), open(t, t.TempDir())
+	n := 0
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			unlock, err := s.Lock(ctx, a)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			was := n
+			time.Sleep(time.Millisecond)
+			n = was + 1
+			if err := unlock(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n != 20 {
+		t.Errorf("20 holders counted %d", n)
+	}
+}
+
+func BenchmarkOpenExisting(bm *testing.B) {
+	dir := bm.TempDir()
+	open(bm, dir)
+	for bm.Loop() {
+		s, err := store.Open(context.Background(), dir, store.Options{Now: clock})
+		if err != nil {
+			bm.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			bm.Fatal(err)
+		}
+	}
+}
