@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -108,7 +109,7 @@ func TestSharedWithNix(t *testing.T) {
 
 func TestLockExcludes(t *testing.T) {
 	ctx, s := context.Background(), open(t, t.TempDir())
-	n := 0
+	var holders, total atomic.Int32
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
@@ -117,17 +118,20 @@ func TestLockExcludes(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			was := n
+			if n := holders.Add(1); n != 1 {
+				t.Errorf("%d hold the lock at once", n)
+			}
 			time.Sleep(time.Millisecond)
-			n = was + 1
+			holders.Add(-1)
+			total.Add(1)
 			if err := unlock(); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	wg.Wait()
-	if n != 20 {
-		t.Errorf("20 holders counted %d", n)
+	if n := total.Load(); n != 20 {
+		t.Errorf("%d of 20 had the lock", n)
 	}
 }
 
