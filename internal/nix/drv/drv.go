@@ -126,8 +126,8 @@ func quote(b []byte, s string) []byte {
 	return append(append(b, s...), '"')
 }
 
-// Path is the .drv file's own store path.
-func (d *Derivation) Path() (nix.StorePath, error) { return d.pathOf(d.Marshal()) }
+// DrvPath is the .drv file's own store path.
+func (d *Derivation) DrvPath() (nix.StorePath, error) { return d.pathOf(d.Marshal()) }
 
 func (d *Derivation) pathOf(aterm []byte) (nix.StorePath, error) {
 	refs := slices.AppendSeq(slices.Clone(d.InputSrcs), maps.Keys(d.InputDrvs))
