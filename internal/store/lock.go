@@ -44,7 +44,9 @@ func (s *Store) Lock(ctx context.Context, path string) (unlock func() error, err
 			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
 		}
 		if fi.Size() == 0 {
+			s.passOn()
 			return func() error {
+				s.passOn()
 				rm := os.Remove(name)
 				_, wr := f.WriteString("d")
 				return errors.Join(rm, wr, f.Close())
@@ -54,4 +56,10 @@ func (s *Store) Lock(ctx context.Context, path string) (unlock func() error, err
 			return nil, err
 		}
 	}
+}
+
+// passOn orders the memory of successive holders of a file lock, of which Go's memory model knows nothing.
+func (s *Store) passOn() {
+	s.order.Lock()
+	defer s.order.Unlock()
 }

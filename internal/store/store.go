@@ -41,6 +41,8 @@ type Store struct {
 	mu   sync.Mutex // guards conn
 	conn *sqlite.Conn
 
+	order sync.Mutex // see passOn
+
 	rootsMu   sync.Mutex // guards tempRoots
 	tempRoots *os.File   // nil until the first temporary root
 }
