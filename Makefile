@@ -1,0 +1,7 @@
+# People's habits; each target is one ordinary command.
+.PHONY: build test
+build:
+	CGO_ENABLED=0 go build -trimpath -o headwater ./cmd/headwater
+test:
+	go vet ./...
+	go test ./...
