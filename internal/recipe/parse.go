@@ -1,0 +1,229 @@
+package recipe
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"headwater/internal/nix"
+)
+
+// MaxSize is the largest headwater.yaml that Parse reads, in bytes.
+const MaxSize = 1 << 20
+
+// InvalidError lists all that is wrong with a recipe at once.
+type InvalidError struct {
+	Problems []string // "components.web.root: no root is named \"nod\" (there are: node, python)"
+}
+
+func (e *InvalidError) Error() string {
+	return "recipe is not valid:\n  " + strings.Join(e.Problems, "\n  ")
+}
+
+// Parse reads and checks a headwater.yaml.
+func Parse(data []byte) (*Recipe, error) {
+	if len(data) > MaxSize {
+		return nil, fmt.Errorf("parse recipe: %d bytes, more than %d", len(data), MaxSize)
+	}
+	var version struct {
+		Format int `yaml:"headwater"`
+	}
+	if err := yaml.Unmarshal(data, &version); err != nil {
+		return nil, fmt.Errorf("parse recipe: %w", err)
+	}
+	if version.Format != Format {
+		return nil, fmt.Errorf("parse recipe: format %d (key \"headwater\"), this program reads %d", version.Format, Format)
+	}
+	r := new(Recipe)
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	dec.KnownFields(true)
+	if err := dec.Decode(r); err != nil {
+		return nil, fmt.Errorf("parse recipe: %w", err)
+	}
+	if err := dec.Decode(new(yaml.Node)); err != io.EOF {
+		return nil, errors.New("parse recipe: more than one YAML document in the file")
+	}
+	if problems := r.check(); len(problems) > 0 {
+		return nil, &InvalidError{Problems: problems}
+	}
+	return r, nil
+}
+
+// check returns what is wrong, sorted by place.
+func (r *Recipe) check() []string {
+	c := checker{recipe: r}
+	c.name("name", r.Name)
+	c.name("release", r.Release)
+	if r.Source != "" && path.IsAbs(r.Source) {
+		c.addf("source", "must be relative to the recipe")
+	}
+	for name, root := range sorted(r.Roots) {
+		c.name("roots."+name, name)
+		if len(root.Suites) == 0 {
+			c.addf("roots."+name+".suites", "names no suite")
+		}
+	}
+	for name, comp := range sorted(r.Components) {
+		c.component(name, comp)
+	}
+	c.cycles()
+	c.pkg(r.Package)
+	for name, s := range sorted(r.Services) {
+		if s.Kind != "postgresql" {
+			c.addf("services."+name+".kind", "%q is not known (there is: postgresql)", s.Kind)
+		}
+		c.root("services."+name+".root", s.Root)
+	}
+	return c.problems
+}
+
+type checker struct {
+	recipe   *Recipe
+	problems []string
+}
+
+func (c *checker) addf(where, format string, args ...any) {
+	c.problems = append(c.problems, where+": "+fmt.Sprintf(format, args...))
+}
+
+func (c *checker) name(where, s string) {
+	if err := nix.CheckName(s); err != nil {
+		c.addf(where, "%v", err)
+	}
+}
+
+func (c *checker) root(where, name string) {
+	if _, ok := c.recipe.Roots[name]; !ok {
+		c.addf(where, "no root is named %q (there are: %s)", name, strings.Join(keys(c.recipe.Roots), ", "))
+	}
+}
+
+// inside checks a slash-separated path that must stay below its folder.
+func (c *checker) inside(where, p string) {
+	if p != "" && !fs.ValidPath(p) {
+		c.addf(where, "%q is not a clean relative path", p)
+	}
+}
+
+func (c *checker) component(name string, comp Component) {
+	at := "components." + name
+	c.name(at, name)
+	c.root(at+".root", comp.Root)
+	c.inside(at+".dir", comp.Dir)
+	if comp.Ecosystem == "" {
+		c.addf(at+".ecosystem", "is missing")
+	}
+	if len(comp.Src) == 0 {
+		c.addf(at+".src", "names no file, so the component would see none")
+	}
+	for i, u := range comp.Uses {
+		at := fmt.Sprintf("%s.uses[%d]", at, i)
+		c.isComponent(at+".component", u.Component)
+		c.inside(at+".path", u.Path)
+		c.inside(at+".at", u.At)
+	}
+	for out, from := range sorted(comp.Output) {
+		c.inside(at+".output", out)
+		c.inside(at+".output."+out, from)
+	}
+}
+
+func (c *checker) isComponent(where, name string) {
+	if _, ok := c.recipe.Components[name]; !ok {
+		c.addf(where, "no component is named %q (there are: %s)", name, strings.Join(keys(c.recipe.Components), ", "))
+	}
+}
+
+func (c *checker) pkg(p Package) {
+	c.root("package.root", p.Root)
+	if len(p.Command) == 0 {
+		c.addf("package.command", "is missing")
+	}
+	for at, from := range sorted(p.Layout) {
+		c.absolute("package.layout."+at, at)
+		comp, sub, _ := strings.Cut(from, ":")
+		c.isComponent("package.layout."+at, comp)
+		c.inside("package.layout."+at, sub)
+	}
+	for i, v := range p.Volumes {
+		c.absolute(fmt.Sprintf("package.volumes[%d]", i), v)
+	}
+	if p.Workdir != "" {
+		c.absolute("package.workdir", p.Workdir)
+	}
+	for name, proc := range sorted(p.Processes) {
+		if proc.Port < 0 || proc.Port > 65535 {
+			c.addf("package.processes."+name+".port", "%d is no TCP port", proc.Port)
+		}
+		if proc.Health != "" && (proc.Port == 0 || !strings.HasPrefix(proc.Health, "/")) {
+			c.addf("package.processes."+name+".health", "needs a port and a path that starts with /")
+		}
+	}
+}
+
+func (c *checker) absolute(where, p string) {
+	if !path.IsAbs(p) || path.Clean(p) != p || strings.ContainsRune(p, 0) {
+		c.addf(where, "%q is not a clean absolute path", p)
+	}
+}
+
+// cycles reports the first cycle among components, by its members.
+func (c *checker) cycles() {
+	if _, err := c.recipe.Order(); err != nil {
+		c.addf("components", "%v", err)
+	}
+}
+
+// Order lists the components so that each comes after those it uses; ties by name.
+func (r *Recipe) Order() ([]string, error) {
+	var order, trail []string
+	done := map[string]bool{}
+	var visit func(string) error
+	visit = func(name string) error {
+		if i := slices.Index(trail, name); i >= 0 {
+			return errors.New("cycle: " + strings.Join(append(slices.Clone(trail[i:]), name), " → "))
+		}
+		if done[name] {
+			return nil
+		}
+		trail = append(trail, name)
+		for _, u := range r.Components[name].Uses {
+			if err := visit(u.Component); err != nil {
+				return err
+			}
+		}
+		trail = trail[:len(trail)-1]
+		done[name] = true
+		if _, ok := r.Components[name]; ok {
+			order = append(order, name)
+		}
+		return nil
+	}
+	for _, name := range keys(r.Components) {
+		if err := visit(name); err != nil {
+			return nil, err
+		}
+	}
+	return order, nil
+}
+
+func keys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// sorted ranges over a map in the order of its keys.
+func sorted[V any](m map[string]V) func(func(string, V) bool) {
+	return func(yield func(string, V) bool) {
+		for _, k := range keys(m) {
+			if !yield(k, m[k]) {
+				return
+			}
+		}
+	}
+}

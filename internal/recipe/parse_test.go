@@ -1,0 +1,109 @@
+package recipe_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"headwater/internal/recipe"
+)
+
+const small = `headwater: 1
+name: hello
+release: 1.0.0
+roots:
+  build: {suites: [trixie], packages: [bubblewrap, gcc]}
+components:
+  api:
+    ecosystem: openapi
+    root: build
+    src: [schema.yml]
+  server:
+    ecosystem: go
+    root: build
+    src: ["**/*.go", go.mod]
+    uses: [{component: api, path: go, at: internal/api}]
+    output: {bin/server: server}
+package:
+  root: build
+  layout: {/server: "server:bin/server"}
+  command: [/server]
+  processes:
+    server: {args: [], port: 8000, health: /health}
+`
+
+func TestParse(t *testing.T) {
+	r, err := recipe.Parse([]byte(small))
+	if err != nil {
+		t.Fatal(err)
+	}
+	order, err := r.Order()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"api", "server"}, order); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Each case changes one thing in a valid recipe; the error must say what and where.
+func TestParseRefuses(t *testing.T) {
+	for name, c := range map[string]struct{ old, new, want string }{
+		"another format":       {"headwater: 1", "headwater: 2", "format 2"},
+		"no format":            {"headwater: 1\n", "", "format 0"},
+		"unknown key":          {"release: 1.0.0", "release: 1.0.0\nrelaese: 2", "relaese"},
+		"unknown nested key":   {"port: 8000", "prot: 8000", "prot"},
+		"duplicate component":  {"  server:\n    ecosystem: go", "  api:\n    ecosystem: go", "api"},
+		"unknown component":    {"component: api", "component: apo", `components.server.uses[0].component: no component is named "apo"`},
+		"unknown root":         {"root: build\n    src: [schema", "root: biuld\n    src: [schema", `components.api.root: no root is named "biuld"`},
+		"cycle":                {"src: [schema.yml]", "src: [schema.yml]\n    uses: [{component: server, at: x}]", "cycle: api → server → api"},
+		"path out of the tree": {"at: internal/api", "at: ../api", "components.server.uses[0].at"},
+		"relative layout":      {"{/server: ", "{server: ", "package.layout.server"},
+		"unclean layout":       {"{/server: ", "{/a/../server: ", "package.layout"},
+		"no source files":      {"src: [schema.yml]", "src: []", "components.api.src"},
+		"name no path can use": {"name: hello", "name: he/llo", "name: "},
+		"port out of range":    {"port: 8000", "port: 80000", "package.processes.server.port"},
+		"health without port":  {"port: 8000, ", "", "package.processes.server.health"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if !strings.Contains(small, c.old) {
+				t.Fatalf("the valid recipe has no %q", c.old)
+			}
+			_, err := recipe.Parse([]byte(strings.Replace(small, c.old, c.new, 1)))
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			if !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error does not say %q:\n%v", c.want, err)
+			}
+		})
+	}
+}
+
+func TestParseTellsAllProblems(t *testing.T) {
+	bad := strings.NewReplacer("root: build\n    src: [schema", "root: x\n    src: [schema", "port: 8000", "port: -1").Replace(small)
+	_, err := recipe.Parse([]byte(bad))
+	var invalid *recipe.InvalidError
+	if !errors.As(err, &invalid) {
+		t.Fatalf("got %v", err)
+	}
+	if len(invalid.Problems) < 2 {
+		t.Errorf("only %q", invalid.Problems)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(small))
+	f.Add([]byte("headwater: 1\ncomponents: {a: {uses: [{component: a}]}}"))
+	f.Add([]byte("a: &a [*a]"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := recipe.Parse(data)
+		if err == nil {
+			if _, err := r.Order(); err != nil {
+				t.Errorf("valid, but %v", err)
+			}
+		}
+	})
+}

@@ -1,0 +1,75 @@
+// Package recipe reads headwater.yaml: the components of a service, how they depend on one another, the run-time
+// layout, the processes and the services they need.
+//
+// Parsing is strict: an unknown or duplicate key, a missing reference and a cycle are errors that name the line or the
+// component. A Recipe that Parse returned is valid; nothing downstream checks it again.
+package recipe
+
+// Format is the version of headwater.yaml that this package reads.
+const Format = 1
+
+// Recipe is a whole headwater.yaml.
+type Recipe struct {
+	Format     int                  `yaml:"headwater"`        // version of the file's format: 1
+	Name       string               `yaml:"name"`             // the service; a valid store path name
+	Release    string               `yaml:"release"`          // the upstream's version of it
+	Source     string               `yaml:"source,omitempty"` // folder of the upstream's tree, relative to the recipe; "" means "."
+	Toolchains map[string]string    `yaml:"toolchains,omitempty"`
+	Roots      map[string]Root      `yaml:"roots"`
+	Components map[string]Component `yaml:"components"`
+	Package    Package              `yaml:"package"`
+	Services   map[string]Service   `yaml:"services,omitempty"`
+}
+
+// Root is a file tree unpacked from Debian packages.
+type Root struct {
+	Suites   []string `yaml:"suites"`   // in order of preference: "trixie", "trixie-security"
+	Packages []string `yaml:"packages"` // binary package names, "name/suite" to take one from a certain suite
+}
+
+// Component is one thing to build.
+type Component struct {
+	Ecosystem string            `yaml:"ecosystem"`        // "go", "node", "python", "openapi"
+	Root      string            `yaml:"root"`             // name of the root it is built in
+	Dir       string            `yaml:"dir,omitempty"`    // its folder in the source; "" means the top
+	Src       []string          `yaml:"src"`              // globs of the files it sees, "!" in front excludes; ** crosses folders
+	Uses      []Use             `yaml:"uses,omitempty"`   // outputs of other components, laid into its source
+	Env       map[string]string `yaml:"env,omitempty"`    // environment of its commands
+	Build     []string          `yaml:"build,omitempty"`  // shell commands, run in Dir
+	Output    map[string]string `yaml:"output,omitempty"` // path in the output → path after the build, relative to Dir
+	Options   map[string]any    `yaml:"options,omitempty"`
+}
+
+// Use lays an output of another component into a component's source.
+type Use struct {
+	Component string `yaml:"component"`
+	Path      string `yaml:"path,omitempty"` // inside that component's output; "" means all of it
+	At        string `yaml:"at"`             // where it appears, relative to the source's top
+}
+
+// Package is the final output: what stands where at run time, and how it is started.
+type Package struct {
+	Root      string             `yaml:"root"`              // name of the runtime root
+	Layout    map[string]string  `yaml:"layout"`            // absolute path at run time → "component" or "component:path"
+	Env       map[string]string  `yaml:"env,omitempty"`     // environment of every process
+	Workdir   string             `yaml:"workdir,omitempty"` // absolute; "" means "/"
+	Command   []string           `yaml:"command"`           // the launcher that processes' arguments are given to
+	Processes map[string]Process `yaml:"processes"`         // by name
+	Migrate   []string           `yaml:"migrate,omitempty"` // arguments of the launcher that migrate the data, run before the processes
+	Volumes   []string           `yaml:"volumes,omitempty"` // absolute paths that are writable and kept
+	SignIn    string             `yaml:"sign-in,omitempty"` // told to who runs it; ${NAME} is replaced from the environment
+}
+
+// Process is one process of the running service.
+type Process struct {
+	Args   []string `yaml:"args"`
+	Port   int      `yaml:"port,omitempty"`   // TCP port it listens on, 0 if none
+	Health string   `yaml:"health,omitempty"` // path of an HTTP GET that answers 2xx once it is ready
+}
+
+// Service is something the package needs at run time, started out of a pinned root.
+type Service struct {
+	Kind string            `yaml:"kind"` // "postgresql"
+	Root string            `yaml:"root"`
+	Env  map[string]string `yaml:"env,omitempty"` // what it adds to the package's environment; ${host} ${port} ${user} ${password} ${database} are replaced
+}
