@@ -1,0 +1,141 @@
+package dag
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"headwater/internal/nix"
+	"headwater/internal/nix/drv"
+)
+
+// libDir is where a Debian amd64 root keeps its loader and libraries.
+const libDir = "/usr/lib/x86_64-linux-gnu"
+
+// Mount lays a part of an input into a build's file system. Nothing is copied.
+type Mount struct {
+	From     *Node
+	Path     string // inside From's output, "" for all of it
+	At       string // absolute; below /build or a path of its own
+	Writable bool   // an overlay: the build may write, the input stays as it is
+}
+
+// InRoot describes a derivation whose script runs inside a root.
+type InRoot struct {
+	Kind      Kind
+	Name      string // store path name
+	Title     string // for people
+	Component string
+	Root      *Node
+	Mounts    []Mount
+	Inputs    []*Node           // further inputs that Script, Env or Files name by their store path
+	Env       map[string]string // what the script sees besides HOME, PATH, TMPDIR, SOURCE_DATE_EPOCH and out
+	Files     map[string]string // content by variable name: the variable holds the path of a file with it (passAsFile)
+	Script    string            // bash, run with -euo pipefail in /build
+	Outputs   []string          // nil means just "out"; each is a folder
+}
+
+// InRoot makes the derivation. Its builder is the root's own loader, called by its real path, which starts the root's bash,
+// which starts the root's bubblewrap (docs/architecture.md, "How a build enters its root").
+func (m *Maker) InRoot(b InRoot) (*Node, error) {
+	outputs := b.Outputs
+	if len(outputs) == 0 {
+		outputs = []string{"out"}
+	}
+	root := string(b.Root.Path())
+	lib := root + libDir
+	d := &drv.Derivation{
+		Name:      b.Name,
+		Outputs:   map[string]drv.Output{},
+		InputDrvs: map[nix.StorePath][]string{},
+		System:    "x86_64-linux",
+		Builder:   lib + "/ld-linux-x86-64.so.2",
+		Args:      []string{"--library-path", lib, root + "/usr/bin/bash", "-euo", "pipefail", "-c", enter(root, outputs, b.Mounts)},
+		Env:       map[string]string{"name": b.Name, "system": "x86_64-linux", "builder": lib + "/ld-linux-x86-64.so.2"},
+	}
+	for _, o := range outputs {
+		d.Outputs[o] = drv.Output{}
+	}
+	files := map[string]string{"script": b.Script}
+	maps.Copy(files, b.Files)
+	for k, v := range b.Env {
+		if _, clash := files[k]; clash || slices.Contains(outputs, k) {
+			return nil, fmt.Errorf("derive %s: environment variable %s is taken", b.Title, k)
+		}
+		d.Env[k] = v
+	}
+	maps.Copy(d.Env, files)
+	d.Env["passAsFile"] = strings.Join(slices.Sorted(maps.Keys(files)), " ")
+	d.Env["outputs"] = strings.Join(outputs, " ")
+
+	n := Node{Kind: b.Kind, Name: b.Title, Component: b.Component, Drv: d}
+	add := func(in *Node) {
+		if slices.Contains(n.Inputs, in) {
+			return
+		}
+		n.Inputs = append(n.Inputs, in)
+		if in.Drv == nil {
+			d.InputSrcs = append(d.InputSrcs, in.Path())
+		} else {
+			d.InputDrvs[in.DrvPath] = []string{"out"}
+		}
+	}
+	add(b.Root)
+	for _, mount := range b.Mounts {
+		add(mount.From)
+	}
+	for _, in := range b.Inputs {
+		add(in)
+	}
+	slices.Sort(d.InputSrcs)
+	return m.Derivation(n)
+}
+
+// enter is the bash program that goes from the engine's sandbox into the root. It uses bash's own commands and the
+// root's programs, each started by the root's loader, since nothing is at /usr yet.
+func enter(root string, outputs []string, mounts []Mount) string {
+	var s strings.Builder
+	fmt.Fprintf(&s, "R=%s L=$R%s\n", root, libDir)
+	s.WriteString(`run() { local p=$1; shift; "$L/ld-linux-x86-64.so.2" --library-path "$L" "$R/usr/bin/$p" "$@"; }` + "\n")
+	s.WriteString(`cd "$NIX_BUILD_TOP"; T=$NIX_BUILD_TOP` + "\n")
+	s.WriteString("run mkdir -p .tmp .home .layers")
+	for _, o := range outputs {
+		fmt.Fprintf(&s, ` "$%s"`, o)
+	}
+	s.WriteString("\nargs=(--unshare-all --die-with-parent --uid 1000 --gid 100 --hostname localhost --clearenv\n")
+	s.WriteString(" --ro-bind $R/usr /usr --symlink usr/bin /bin --symlink usr/sbin /sbin --symlink usr/lib /lib --symlink usr/lib64 /lib64\n")
+	s.WriteString(" --ro-bind $R/etc /etc --ro-bind /nix/store /nix/store --proc /proc --dev /dev --dir /run --dir /var\n")
+	s.WriteString(` --bind "$T" /build --bind "$T/.tmp" /tmp --bind "$T/.tmp" /var/tmp --bind "$T/.home" /home/build` + "\n")
+	for _, o := range outputs {
+		fmt.Fprintf(&s, ` --bind "$%s" "$%s" --setenv %s "$%s"`+"\n", o, o, o, o)
+	}
+	for i, m := range mounts {
+		from := string(m.From.Path())
+		if m.Path != "" {
+			from += "/" + m.Path
+		}
+		if !m.Writable {
+			fmt.Fprintf(&s, " --ro-bind %s %s\n", quote(from), quote(m.At))
+			continue
+		}
+		fmt.Fprintf(&s, ` --overlay-src %s --overlay "$T/.layers/%d" "$T/.layers/%d.work" %s`+"\n", quote(from), i, i, quote(m.At))
+	}
+	s.WriteString(")\n")
+	for i, m := range mounts {
+		if m.Writable {
+			fmt.Fprintf(&s, `run mkdir "$T/.layers/%d" "$T/.layers/%d.work"`+"\n", i, i)
+		}
+	}
+	// The engine's own variables stay outside; the derivation's go in, files by the path they have inside.
+	s.WriteString(`while IFS= read -r v; do case $v in
+  R|L|T|v|args|PATH|HOME|TMPDIR|TEMPDIR|TMP|TEMP|PWD|OLDPWD|SHLVL|_|NIX_*|TERM|name|system|builder|outputs|passAsFile) continue;;
+esac; w=${!v}; case $v in *Path) w=${w/#"$T"//build};; esac; args+=(--setenv "$v" "$w"); done < <(compgen -e)` + "\n")
+	s.WriteString("args+=(--setenv PATH /usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin --setenv HOME /home/build --setenv TMPDIR /tmp\n")
+	s.WriteString(` --setenv LANG C.UTF-8 --setenv TZ UTC --setenv SOURCE_DATE_EPOCH 315532800 --setenv CORES "$NIX_BUILD_CORES" --chdir /build)` + "\n")
+	s.WriteString(`exec "$L/ld-linux-x86-64.so.2" --library-path "$L" "$R/usr/bin/bwrap" "${args[@]}" -- /usr/bin/bash -euo pipefail "${scriptPath/#"$T"//build}"` + "\n")
+	return s.String()
+}
+
+// quote makes s one word of bash.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
