@@ -44,6 +44,10 @@ func (h *Hasher) FillOutputs(d *Derivation) error {
 	if d.Env == nil {
 		d.Env = map[string]string{}
 	}
+	// Nix hashes with the outputs' variables present and empty, so they must exist before.
+	for name := range d.Outputs {
+		d.Env[name] = ""
+	}
 	var m nix.Hash
 	if !d.IsFixed() {
 		var err error
