@@ -1,0 +1,241 @@
+// Package lock reads and writes headwater.lock: every input of a build by name, version and hash.
+//
+// The file is canonical: the same content always gives the same bytes, one artifact a line, so that a review shows what
+// changed. It names no registry; addresses are settings (package registry).
+package lock
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"headwater/internal/artifact"
+	"headwater/internal/nix"
+)
+
+// Format is the version of headwater.lock that this package reads and writes.
+const Format = 1
+
+// File is a whole headwater.lock.
+type File struct {
+	Format     int                   `json:"headwater-lock"`
+	Date       time.Time             `json:"date"`   // UTC, whole seconds: what the registries offered then was taken; the snapshot service is asked for this date
+	Recipe     nix.Hash              `json:"recipe"` // of the parts of the recipe that the lock depends on
+	Roots      map[string]Root       `json:"roots"`
+	Toolchains map[string][]Artifact `json:"toolchains"`
+	Components map[string]Component  `json:"components"`
+}
+
+// Root pins the packages of a root and the tree they make.
+type Root struct {
+	NARHash  nix.Hash   `json:"narHash"`
+	Packages []Artifact `json:"packages"` // in the order they are unpacked in
+}
+
+// Component pins what one component needs.
+type Component struct {
+	Inputs    map[string]nix.Hash `json:"inputs"`    // the upstream's files that were read: path in the source → hash of the bytes
+	Artifacts []Artifact          `json:"artifacts"` // sorted by ecosystem, name, version, file
+	Data      json.RawMessage     `json:"data,omitempty"`
+}
+
+// Artifact is an artifact.Artifact as the lock spells it.
+type Artifact struct {
+	Ecosystem artifact.Ecosystem `json:"ecosystem"`
+	Name      string             `json:"name"`
+	Version   string             `json:"version"`
+	File      string             `json:"file"`
+	Hash      nix.Hash           `json:"hash"`
+	Size      int64              `json:"size,omitempty"` // bytes
+	Hint      string             `json:"hint,omitempty"` // address that upstream's own lock names
+	Role      string             `json:"role,omitempty"` // "build" for a build requirement; the ecosystem's word otherwise
+}
+
+// Artifact drops the lock's own fields.
+func (a Artifact) Artifact() artifact.Artifact {
+	return artifact.Artifact{Ecosystem: a.Ecosystem, Name: a.Name, Version: a.Version, File: a.File, Hash: a.Hash, Size: a.Size, Hint: a.Hint}
+}
+
+// FormatError says that a lock is of a format that this program does not read.
+type FormatError struct{ Got int }
+
+func (e *FormatError) Error() string {
+	return fmt.Sprintf("headwater.lock has format %d, this program reads %d: run headwater lock again", e.Got, Format)
+}
+
+// Parse reads a headwater.lock. Unknown keys, trailing data and artifacts without a hash are errors.
+func Parse(data []byte) (*File, error) {
+	var version struct {
+		Format int `json:"headwater-lock"`
+	}
+	// Unmarshal also sees to it that nothing follows the lock's end, which a Decoder would leave unread.
+	if err := json.Unmarshal(data, &version); err != nil {
+		return nil, fmt.Errorf("parse headwater.lock: %w", err)
+	}
+	if version.Format != Format {
+		return nil, &FormatError{Got: version.Format}
+	}
+	f := new(File)
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(f); err != nil {
+		return nil, fmt.Errorf("parse headwater.lock: %w", err)
+	}
+	if err := f.check(); err != nil {
+		return nil, err
+	}
+	return f, f.compact()
+}
+
+func (f *File) check() error {
+	for where, list := range f.lists() {
+		for _, a := range list {
+			if a.Hash.IsZero() || a.Name == "" || a.File == "" || a.Ecosystem == "" {
+				return fmt.Errorf("parse headwater.lock: %s: artifact %q: name, file, ecosystem and hash are needed", where, a.Name)
+			}
+			if a.Size < 0 {
+				return fmt.Errorf("parse headwater.lock: %s: artifact %q: negative size", where, a.Name)
+			}
+		}
+	}
+	for name, r := range f.Roots {
+		if r.NARHash.IsZero() {
+			return fmt.Errorf("parse headwater.lock: roots.%s: no narHash", name)
+		}
+	}
+	return nil
+}
+
+// compact takes the layout out of Data, so that equal data are equal bytes.
+func (f *File) compact() error {
+	for name, c := range f.Components {
+		if c.Data == nil {
+			continue
+		}
+		var b bytes.Buffer
+		if err := json.Compact(&b, c.Data); err != nil {
+			return fmt.Errorf("parse headwater.lock: components.%s.data: %w", name, err)
+		}
+		c.Data = b.Bytes()
+		f.Components[name] = c
+	}
+	return nil
+}
+
+// lists yields every list of artifacts with where it stands.
+func (f *File) lists() func(func(string, []Artifact) bool) {
+	return func(yield func(string, []Artifact) bool) {
+		for _, n := range slices.Sorted(maps.Keys(f.Roots)) {
+			if !yield("roots."+n, f.Roots[n].Packages) {
+				return
+			}
+		}
+		for _, n := range slices.Sorted(maps.Keys(f.Toolchains)) {
+			if !yield("toolchains."+n, f.Toolchains[n]) {
+				return
+			}
+		}
+		for _, n := range slices.Sorted(maps.Keys(f.Components)) {
+			if !yield("components."+n, f.Components[n].Artifacts) {
+				return
+			}
+		}
+	}
+}
+
+// Marshal gives the canonical bytes: keys sorted, two spaces of indentation, an artifact a line.
+func (f *File) Marshal() ([]byte, error) {
+	out := *f
+	out.Format = Format
+	out.Date = f.Date.UTC().Truncate(time.Second)
+	out.Components = maps.Clone(f.Components)
+	for name, c := range out.Components {
+		c.Artifacts = slices.Clone(c.Artifacts)
+		slices.SortFunc(c.Artifacts, func(a, b Artifact) int {
+			return strings.Compare(a.sortKey(), b.sortKey())
+		})
+		out.Components[name] = c
+	}
+	plain, err := json.Marshal(out)
+	if err != nil {
+		return nil, fmt.Errorf("write headwater.lock: %w", err)
+	}
+	var doc any
+	dec := json.NewDecoder(bytes.NewReader(plain))
+	dec.UseNumber()
+	if err := dec.Decode(&doc); err != nil {
+		return nil, fmt.Errorf("write headwater.lock: %w", err)
+	}
+	var b bytes.Buffer
+	if err := write(&b, doc, ""); err != nil {
+		return nil, fmt.Errorf("write headwater.lock: %w", err)
+	}
+	b.WriteByte('\n')
+	return b.Bytes(), nil
+}
+
+func (a Artifact) sortKey() string {
+	return strings.Join([]string{string(a.Ecosystem), a.Name, a.Version, a.File, a.Role}, "\x00")
+}
+
+// write prints v with sorted keys; a list's elements take one line each.
+func write(b *bytes.Buffer, v any, indent string) error {
+	switch v := v.(type) {
+	case map[string]any:
+		if len(v) == 0 {
+			b.WriteString("{}")
+			return nil
+		}
+		for i, k := range slices.Sorted(maps.Keys(v)) {
+			open(b, "{", i, indent)
+			if err := line(b, k); err != nil {
+				return err
+			}
+			b.WriteString(": ")
+			if err := write(b, v[k], indent+"  "); err != nil {
+				return err
+			}
+		}
+		b.WriteString("\n" + indent + "}")
+		return nil
+	case []any:
+		if len(v) == 0 {
+			b.WriteString("[]")
+			return nil
+		}
+		for i, e := range v {
+			open(b, "[", i, indent)
+			if err := line(b, e); err != nil {
+				return err
+			}
+		}
+		b.WriteString("\n" + indent + "]")
+		return nil
+	default:
+		return line(b, v)
+	}
+}
+
+func open(b *bytes.Buffer, bracket string, i int, indent string) {
+	if i == 0 {
+		b.WriteString(bracket)
+	} else {
+		b.WriteByte(',')
+	}
+	b.WriteString("\n" + indent + "  ")
+}
+
+// line prints v on one line, "<" and the like as they are.
+func line(b *bytes.Buffer, v any) error {
+	enc := json.NewEncoder(b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	b.Truncate(b.Len() - 1) // Encode's line end
+	return nil
+}
