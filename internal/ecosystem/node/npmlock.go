@@ -1,0 +1,152 @@
+// Package node locks and derives components of the Node.js ecosystem.
+package node
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"headwater/internal/artifact"
+	"headwater/internal/lock"
+	"headwater/internal/nix"
+)
+
+// Platform says which optional packages are wanted, in npm's words.
+type Platform struct {
+	OS   string // "linux"
+	CPU  string // "x64"
+	Libc string // "glibc"
+}
+
+// npmLock is what this package reads of a package-lock.json, version 2 or 3 (npm documentation, package-lock.json).
+type npmLock struct {
+	LockfileVersion int                   `json:"lockfileVersion"`
+	Packages        map[string]npmPackage `json:"packages"` // by folder relative to the lock; "" is the project
+}
+
+type npmPackage struct {
+	Name      string   `json:"name"` // where it differs from the folder's: an alias
+	Version   string   `json:"version"`
+	Resolved  string   `json:"resolved"`
+	Integrity string   `json:"integrity"`
+	Link      bool     `json:"link"`
+	InBundle  bool     `json:"inBundle"` // its bytes are inside the package that has it
+	Optional  bool     `json:"optional"`
+	OS        []string `json:"os"`
+	CPU       []string `json:"cpu"`
+	Libc      []string `json:"libc"`
+}
+
+// Locked is what a package-lock.json says.
+type Locked struct {
+	Artifacts  []lock.Artifact     // one a tarball, sorted, without duplicates
+	Placed     map[string]nix.Hash // folder in node_modules → hash of its artifact (file names repeat across scopes)
+	Workspaces []string            // folders of the workspace packages, sorted
+}
+
+// ReadLock reads a package-lock.json without building or fetching anything. Packages that are optional and not for the
+// platform are left out, as npm does. It reports all packages that cannot be pinned at once.
+func ReadLock(data []byte, platform Platform) (*Locked, error) {
+	var l npmLock
+	if err := json.Unmarshal(data, &l); err != nil {
+		return nil, fmt.Errorf("read package-lock.json: %w", err)
+	}
+	if l.LockfileVersion != 2 && l.LockfileVersion != 3 {
+		return nil, fmt.Errorf("read package-lock.json: lockfileVersion %d; 2 and 3 are read: write it anew with npm 7 or later", l.LockfileVersion)
+	}
+	out := &Locked{Placed: map[string]nix.Hash{}}
+	var bad []string
+	for _, dir := range slices.Sorted(maps.Keys(l.Packages)) {
+		p := l.Packages[dir]
+		modules := strings.LastIndex("/"+dir, "/node_modules/")
+		switch {
+		case dir == "" || p.Link || p.InBundle:
+			continue
+		case modules < 0:
+			out.Workspaces = append(out.Workspaces, dir)
+			continue
+		case p.Optional && !platform.wants(p):
+			continue
+		}
+		a, err := pin(dir, cmp.Or(p.Name, dir[modules+len("node_modules/"):]), p)
+		if err != nil {
+			bad = append(bad, err.Error())
+			continue
+		}
+		out.Artifacts = append(out.Artifacts, a)
+		out.Placed[dir] = a.Hash
+	}
+	if len(bad) > 0 {
+		return nil, fmt.Errorf("read package-lock.json: %d packages cannot be pinned:\n  %s", len(bad), strings.Join(bad, "\n  "))
+	}
+	slices.SortFunc(out.Artifacts, func(a, b lock.Artifact) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Version, b.Version), strings.Compare(a.Hint, b.Hint))
+	})
+	// One version of a package may stand in several folders; it is one download.
+	out.Artifacts = slices.CompactFunc(out.Artifacts, func(a, b lock.Artifact) bool {
+		return a.Name == b.Name && a.Version == b.Version && a.Hash == b.Hash
+	})
+	return out, nil
+}
+
+// pin turns one entry of the lock into an artifact.
+func pin(dir, name string, p npmPackage) (lock.Artifact, error) {
+	if path.Clean(dir) != dir || strings.HasPrefix(dir, "../") || path.IsAbs(dir) {
+		return lock.Artifact{}, fmt.Errorf("%q: is not a clean path below the lock", dir)
+	}
+	if strings.HasPrefix(p.Resolved, "git") {
+		return lock.Artifact{}, fmt.Errorf("%s: comes from git (%s), which has no hash in the lock", dir, p.Resolved)
+	}
+	if p.Version == "" || p.Integrity == "" {
+		return lock.Artifact{}, fmt.Errorf("%s: no version or no integrity", dir)
+	}
+	hash, err := strongest(p.Integrity)
+	if err != nil {
+		return lock.Artifact{}, fmt.Errorf("%s: %w", dir, err)
+	}
+	a := lock.Artifact{Ecosystem: artifact.NPM, Name: name, Version: p.Version, File: path.Base(name) + "-" + p.Version + ".tgz", Hash: hash}
+	if strings.HasPrefix(p.Resolved, "https://") || strings.HasPrefix(p.Resolved, "http://") {
+		a.Hint = p.Resolved
+	}
+	return a, nil
+}
+
+// strongest picks the best hash of a Subresource Integrity list (W3C SRI, section 3.3.4).
+func strongest(integrity string) (nix.Hash, error) {
+	words := strings.Fields(integrity)
+	for _, algo := range []string{"sha512", "sha256", "sha1"} {
+		for _, w := range words {
+			if strings.HasPrefix(w, algo+"-") {
+				w, _, _ = strings.Cut(w, "?") // options mean nothing yet
+				return nix.ParseHash("", w)
+			}
+		}
+	}
+	return nix.Hash{}, fmt.Errorf("integrity %q has no hash of a known kind", integrity)
+}
+
+// wants tells whether npm would install p here. A list names what is allowed, or with "!" what is not.
+func (pl Platform) wants(p npmPackage) bool {
+	return allowed(p.OS, pl.OS) && allowed(p.CPU, pl.CPU) && allowed(p.Libc, pl.Libc)
+}
+
+func allowed(list []string, have string) bool {
+	named := false
+	for _, entry := range list {
+		no, negated := strings.CutPrefix(entry, "!")
+		if negated && no == have {
+			return false
+		}
+		if !negated {
+			named = true
+			if entry == have || entry == "any" {
+				return true
+			}
+		}
+	}
+	return !named
+}
