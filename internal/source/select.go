@@ -1,0 +1,157 @@
+// Package source reads a pinned tree: which files a component sees, and what cannot be built from.
+package source
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/bmatcuk/doublestar/v4"
+)
+
+// Entry is one file or link of a selection. Folders are implied by their files.
+type Entry struct {
+	Path       string // slash-separated, relative to the tree
+	Executable bool
+	Link       string // target, "" for a file
+}
+
+// BadTreeError lists all that keeps a tree from being used.
+type BadTreeError struct {
+	Dir      string
+	Problems []string // "run/sock: is a socket"
+}
+
+func (e *BadTreeError) Error() string {
+	return fmt.Sprintf("read source %s: %d entries cannot be part of a build; exclude them in the component's src or remove them:\n  %s",
+		e.Dir, len(e.Problems), strings.Join(e.Problems, "\n  "))
+}
+
+// Select lists the files below dir that patterns name, sorted by path. Patterns are doublestar globs, applied in order; one
+// that starts with "!" takes out what it names, and a pattern that names a folder names all in it. Links are not followed. A
+// version control folder (.git) is never part. Only what is selected is judged: sockets, pipes, devices, unreadable files, names that
+// are not UTF-8 and links that are absolute or lead out of the tree are problems, told all at once.
+func Select(dir string, patterns []string) ([]Entry, error) {
+	rules := make([]rule, len(patterns))
+	for i, p := range patterns {
+		glob, exclude := strings.CutPrefix(p, "!")
+		if glob == "" || !doublestar.ValidatePattern(glob) {
+			return nil, fmt.Errorf("read source %s: pattern %q is not a valid glob", dir, p)
+		}
+		rules[i] = rule{glob: glob, exclude: exclude}
+	}
+	var entries []Entry
+	var bad []string
+	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		rel, relErr := filepath.Rel(dir, name)
+		if relErr != nil {
+			return relErr
+		}
+		rel = filepath.ToSlash(rel)
+		if rel == "." {
+			return err
+		}
+		if err == nil && d.IsDir() {
+			if d.Name() == ".git" {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if err != nil {
+			// What a folder that cannot be listed holds is not known, so only excluding all of it settles the matter.
+			if !excluded(rules, rel) {
+				bad = append(bad, fmt.Sprintf("%q: %v", rel, err))
+			}
+			return nil
+		}
+		if !selected(rules, rel) {
+			return nil
+		}
+		e, err := entry(name, rel, d)
+		if err != nil {
+			bad = append(bad, fmt.Sprintf("%q: %v", rel, err))
+			return nil
+		}
+		entries = append(entries, e)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read source: %w", err)
+	}
+	if len(bad) > 0 {
+		slices.Sort(bad)
+		return nil, &BadTreeError{Dir: dir, Problems: bad}
+	}
+	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Path, b.Path) })
+	return entries, nil
+}
+
+type rule struct {
+	glob    string
+	exclude bool
+}
+
+// selected tells whether the last rule that names path, or a folder above it, includes it.
+func selected(rules []rule, path string) bool {
+	for _, r := range slices.Backward(rules) {
+		if r.names(path) {
+			return !r.exclude
+		}
+	}
+	return false
+}
+
+// excluded tells whether the last rule that names path, or a folder above it, takes it out.
+func excluded(rules []rule, path string) bool {
+	for _, r := range slices.Backward(rules) {
+		if r.names(path) {
+			return r.exclude
+		}
+	}
+	return false
+}
+
+func (r rule) names(path string) bool {
+	return doublestar.MatchUnvalidated(r.glob, path) || doublestar.MatchUnvalidated(strings.TrimSuffix(r.glob, "/")+"/**", path)
+}
+
+// entry judges one selected file or link.
+func entry(name, rel string, d fs.DirEntry) (Entry, error) {
+	if !utf8.ValidString(rel) {
+		return Entry{}, fmt.Errorf("the name is not UTF-8")
+	}
+	info, err := d.Info()
+	if err != nil {
+		return Entry{}, err
+	}
+	switch mode := info.Mode(); {
+	case mode.IsRegular():
+		f, err := os.Open(name) // the mode bits alone do not tell what may be read
+		if err != nil {
+			return Entry{}, err
+		}
+		return Entry{Path: rel, Executable: mode&0o100 != 0}, f.Close()
+	case mode&fs.ModeSymlink != 0:
+		target, err := os.Readlink(name)
+		if err != nil {
+			return Entry{}, err
+		}
+		if !utf8.ValidString(target) {
+			return Entry{}, fmt.Errorf("the link's target is not UTF-8")
+		}
+		if filepath.IsAbs(target) || !filepath.IsLocal(filepath.Join(filepath.Dir(filepath.FromSlash(rel)), target)) {
+			return Entry{}, fmt.Errorf("is a link out of the tree, to %q", target)
+		}
+		return Entry{Path: rel, Link: target}, nil
+	case mode&fs.ModeSocket != 0:
+		return Entry{}, fmt.Errorf("is a socket")
+	case mode&fs.ModeNamedPipe != 0:
+		return Entry{}, fmt.Errorf("is a named pipe")
+	default:
+		return Entry{}, fmt.Errorf("is neither file, folder nor link (%s)", mode.Type())
+	}
+}
