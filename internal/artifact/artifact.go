@@ -7,6 +7,7 @@ package artifact
 import (
 	"fmt"
 	"net/url"
+	"path"
 	"strings"
 
 	"headwater/internal/nix"
@@ -42,6 +43,25 @@ type Artifact struct {
 // Ref is the symbolic address: headwater:<ecosystem>/<name>/<version>/<file>, each part path-escaped.
 func (a Artifact) Ref() string {
 	return Scheme + string(a.Ecosystem) + "/" + url.PathEscape(a.Name) + "/" + url.PathEscape(a.Version) + "/" + url.PathEscape(a.File)
+}
+
+// StoreName is the name of the fetched file in the store: version and file name, told apart from others' by the
+// artifact's name, with every byte that a store path cannot have replaced by "_".
+func (a Artifact) StoreName() string {
+	name := path.Base(a.File)
+	if !strings.Contains(name, path.Base(a.Name)) {
+		name = path.Base(a.Name) + "-" + name
+	}
+	name = strings.TrimLeft(strings.Map(func(r rune) rune {
+		if r < 0x80 && nix.CheckName("a"+string(r)) == nil {
+			return r
+		}
+		return '_'
+	}, name), ".-")
+	if name == "" {
+		return "file"
+	}
+	return name[max(0, len(name)-200):]
 }
 
 // ParseRef reads a Ref back. Hash, Size and Hint are not part of it.

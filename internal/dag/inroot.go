@@ -34,6 +34,7 @@ type InRoot struct {
 	Files     map[string]string // content by variable name: the variable holds the path of a file with it (passAsFile)
 	Script    string            // bash, run with -euo pipefail in /build
 	Outputs   []string          // nil means just "out"; each is a folder
+	OutputAt  map[string]string // absolute path → output or output/folder: it appears there too while the script runs
 }
 
 // InRoot makes the derivation. Its builder is the root's own loader, called by its real path, which starts the root's bash,
@@ -51,7 +52,7 @@ func (m *Maker) InRoot(b InRoot) (*Node, error) {
 		InputDrvs: map[nix.StorePath][]string{},
 		System:    "x86_64-linux",
 		Builder:   lib + "/ld-linux-x86-64.so.2",
-		Args:      []string{"--library-path", lib, root + "/usr/bin/bash", "-euo", "pipefail", "-c", enter(root, outputs, b.Mounts)},
+		Args:      []string{"--library-path", lib, root + "/usr/bin/bash", "-euo", "pipefail", "-c", enter(root, outputs, b.Mounts, b.OutputAt)},
 		Env:       map[string]string{"name": b.Name, "system": "x86_64-linux", "builder": lib + "/ld-linux-x86-64.so.2"},
 	}
 	for _, o := range outputs {
@@ -94,7 +95,7 @@ func (m *Maker) InRoot(b InRoot) (*Node, error) {
 
 // enter is the bash program that goes from the engine's sandbox into the root. It uses bash's own commands and the
 // root's programs, each started by the root's loader, since nothing is at /usr yet.
-func enter(root string, outputs []string, mounts []Mount) string {
+func enter(root string, outputs []string, mounts []Mount, outputAt map[string]string) string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "R=%s L=$R%s\n", root, libDir)
 	s.WriteString(`run() { local p=$1; shift; "$L/ld-linux-x86-64.so.2" --library-path "$L" "$R/usr/bin/$p" "$@"; }` + "\n")
@@ -121,7 +122,15 @@ func enter(root string, outputs []string, mounts []Mount) string {
 		}
 		fmt.Fprintf(&s, ` --overlay-src %s --overlay "$T/.layers/%d" "$T/.layers/%d.work" %s`+"\n", quote(from), i, i, quote(m.At))
 	}
+	for _, at := range slices.Sorted(maps.Keys(outputAt)) {
+		output, sub, _ := strings.Cut(outputAt[at], "/")
+		fmt.Fprintf(&s, ` --bind "$%s"/%s %s`+"\n", output, quote(sub), quote(at))
+	}
 	s.WriteString(")\n")
+	for _, at := range slices.Sorted(maps.Keys(outputAt)) {
+		output, sub, _ := strings.Cut(outputAt[at], "/")
+		fmt.Fprintf(&s, `run mkdir -p "$%s"/%s`+"\n", output, quote(sub))
+	}
 	for i, m := range mounts {
 		if m.Writable {
 			fmt.Fprintf(&s, `run mkdir "$T/.layers/%d" "$T/.layers/%d.work"`+"\n", i, i)

@@ -19,7 +19,8 @@ type Maker struct {
 }
 
 // Fetch makes the fixed-output derivation that downloads a. Its path depends on a's hash and file name alone.
-func (m *Maker) Fetch(a artifact.Artifact, storeName string) (*Node, error) {
+func (m *Maker) Fetch(a artifact.Artifact) (*Node, error) {
+	storeName := a.StoreName()
 	if a.Hash.IsZero() {
 		return nil, fmt.Errorf("derive fetch of %s: no hash is known", a.Ref())
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -85,6 +86,8 @@ func (r *Recipe) check() []string {
 	return c.problems
 }
 
+var userPattern = regexp.MustCompile(`^[0-9]{1,6}:[0-9]{1,6}$`)
+
 type checker struct {
 	recipe   *Recipe
 	problems []string
@@ -118,6 +121,9 @@ func (c *checker) component(name string, comp Component) {
 	c.name(at, name)
 	c.root(at+".root", comp.Root)
 	c.inside(at+".dir", comp.Dir)
+	if comp.At != "" {
+		c.absolute(at+".at", comp.At)
+	}
 	if comp.Ecosystem == "" {
 		c.addf(at+".ecosystem", "is missing")
 	}
@@ -128,7 +134,11 @@ func (c *checker) component(name string, comp Component) {
 		at := fmt.Sprintf("%s.uses[%d]", at, i)
 		c.isComponent(at+".component", u.Component)
 		c.inside(at+".path", u.Path)
-		c.inside(at+".at", u.At)
+		if path.IsAbs(u.At) {
+			c.absolute(at+".at", u.At)
+		} else {
+			c.inside(at+".at", u.At)
+		}
 	}
 	for out, from := range sorted(comp.Output) {
 		c.inside(at+".output", out)
@@ -155,6 +165,9 @@ func (c *checker) pkg(p Package) {
 	}
 	for i, v := range p.Volumes {
 		c.absolute(fmt.Sprintf("package.volumes[%d]", i), v)
+	}
+	if p.User != "" && !userPattern.MatchString(p.User) {
+		c.addf("package.user", "%q is not two numbers, \"uid:gid\"", p.User)
 	}
 	if p.Workdir != "" {
 		c.absolute("package.workdir", p.Workdir)

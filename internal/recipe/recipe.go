@@ -8,6 +8,12 @@ package recipe
 // Format is the version of headwater.yaml that this package reads.
 const Format = 1
 
+// SourceDir is where a component's source is during its build, unless the recipe says otherwise.
+const SourceDir = "/build/src"
+
+// DefaultUser is the uid and gid that processes run as, unless the recipe says otherwise.
+const DefaultUser = "1000:1000"
+
 // Recipe is a whole headwater.yaml.
 type Recipe struct {
 	Format     int                  `yaml:"headwater"`        // version of the file's format: 1
@@ -32,6 +38,7 @@ type Component struct {
 	Ecosystem string            `yaml:"ecosystem"`        // "go", "node", "python", "openapi"
 	Root      string            `yaml:"root"`             // name of the root it is built in
 	Dir       string            `yaml:"dir,omitempty"`    // its folder in the source; "" means the top
+	At        string            `yaml:"at,omitempty"`     // absolute path of the source's top during the build; "" means SourceDir
 	Src       []string          `yaml:"src"`              // globs of the files it sees, "!" in front excludes; ** crosses folders
 	Uses      []Use             `yaml:"uses,omitempty"`   // outputs of other components, laid into its source
 	Env       map[string]string `yaml:"env,omitempty"`    // environment of its commands
@@ -44,7 +51,7 @@ type Component struct {
 type Use struct {
 	Component string `yaml:"component"`
 	Path      string `yaml:"path,omitempty"` // inside that component's output; "" means all of it
-	At        string `yaml:"at"`             // where it appears, relative to the source's top
+	At        string `yaml:"at"`             // where it appears: absolute, or relative to the source's top
 }
 
 // Package is the final output: what stands where at run time, and how it is started.
@@ -56,6 +63,7 @@ type Package struct {
 	Command   []string           `yaml:"command"`           // the launcher that processes' arguments are given to
 	Processes map[string]Process `yaml:"processes"`         // by name
 	Migrate   []string           `yaml:"migrate,omitempty"` // arguments of the launcher that migrate the data, run before the processes
+	User      string             `yaml:"user,omitempty"`    // "uid:gid" that processes run as; "" means DefaultUser
 	Volumes   []string           `yaml:"volumes,omitempty"` // absolute paths that are writable and kept
 	SignIn    string             `yaml:"sign-in,omitempty"` // told to who runs it; ${NAME} is replaced from the environment
 }
