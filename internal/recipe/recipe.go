@@ -50,8 +50,9 @@ type Component struct {
 // Use lays an output of another component into a component's source.
 type Use struct {
 	Component string `yaml:"component"`
-	Path      string `yaml:"path,omitempty"` // inside that component's output; "" means all of it
-	At        string `yaml:"at"`             // where it appears: absolute, or relative to the source's top
+	Path      string `yaml:"path,omitempty"`     // inside that component's output; "" means all of it
+	At        string `yaml:"at"`                 // where it appears: absolute, or relative to the source's top
+	Writable  bool   `yaml:"writable,omitempty"` // the build may write there; the output itself stays as it is
 }
 
 // Package is the final output: what stands where at run time, and how it is started.

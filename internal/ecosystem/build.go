@@ -1,0 +1,103 @@
+package ecosystem
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"headwater/internal/dag"
+	"headwater/internal/recipe"
+)
+
+// Build is what an ecosystem adds to the parts that all components' derivations share. All fields may be zero.
+type Build struct {
+	Mounts   []dag.Mount       // dependencies and tools, laid over the source and the used outputs
+	Inputs   []*dag.Node       // further inputs that the other fields name by store path
+	Env      map[string]string // the recipe's own environment wins over it
+	Files    map[string]string // see dag.InRoot
+	OutputAt map[string]string // see dag.InRoot
+	Prepare  string            // bash, run in the component's folder before the commands
+	Commands []string          // bash, run in the component's folder where the recipe has no "build"
+	Output   map[string]string // what goes into the output where the recipe has no "output"; see recipe.Component
+	Finish   string            // bash, run at the end, in the component's folder
+}
+
+// SourceTop is the absolute path of the source's top during the build.
+func (r DeriveRequest) SourceTop() string {
+	if r.Component.At != "" {
+		return r.Component.At
+	}
+	return recipe.SourceDir
+}
+
+// Dir is the absolute path of the component's folder during the build.
+func (r DeriveRequest) Dir() string { return path.Join(r.SourceTop(), r.Component.Dir) }
+
+// Build makes the component's derivation: the source as a writable overlay, what it uses laid into it, the recipe's commands
+// (or b's), and the recipe's outputs (or b's) copied to $out.
+func (r DeriveRequest) Build(b Build) (*dag.Node, error) {
+	src, err := r.Source.Node()
+	if err != nil {
+		return nil, err
+	}
+	mounts := []dag.Mount{{From: src, At: r.SourceTop(), Writable: true}}
+	for _, u := range r.Uses {
+		at := u.At
+		if !path.IsAbs(at) {
+			at = path.Join(r.SourceTop(), at)
+		}
+		mounts = append(mounts, dag.Mount{From: u.Node, Path: u.Path, At: at, Writable: u.Writable})
+	}
+	env := maps.Clone(b.Env)
+	if env == nil {
+		env = map[string]string{}
+	}
+	maps.Copy(env, r.Component.Env)
+	commands, output := r.Component.Build, r.Component.Output
+	if len(commands) == 0 {
+		commands = b.Commands
+	}
+	if len(output) == 0 {
+		output = b.Output
+	}
+	n, err := r.Maker.InRoot(dag.InRoot{
+		Kind: dag.Build, Name: r.Recipe.Name + "-" + r.Name + "-" + r.Recipe.Release, Title: r.Name, Component: r.Name,
+		Root: r.Root, Mounts: append(mounts, b.Mounts...), Inputs: b.Inputs, Env: env, Files: b.Files, OutputAt: b.OutputAt,
+		Script: script(r.Dir(), b, commands, output),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("derive component %s: %w", r.Name, err)
+	}
+	return n, nil
+}
+
+func script(dir string, b Build, commands []string, output map[string]string) string {
+	var s strings.Builder
+	line := func(text string) {
+		if text != "" {
+			s.WriteString(strings.TrimSuffix(text, "\n") + "\n")
+		}
+	}
+	line("cd " + Quote(dir))
+	line(b.Prepare)
+	for _, c := range commands {
+		// A subshell keeps one command's cd and variables from the next.
+		line("(\n" + strings.TrimSuffix(c, "\n") + "\n)")
+	}
+	line("cd " + Quote(dir))
+	for _, to := range slices.Sorted(maps.Keys(output)) {
+		from := output[to]
+		if to == "." {
+			line("if [ -d " + Quote(from) + " ]; then cp -a " + Quote(from) + `/. "$out"; else cp -a ` + Quote(from) + ` "$out"/; fi`)
+			continue
+		}
+		line(`mkdir -p "$out"/` + Quote(path.Dir(to)) + " && cp -a " + Quote(from) + ` "$out"/` + Quote(to))
+	}
+	line(b.Finish)
+	return s.String()
+}
+
+// Quote makes s one word of bash.
+func Quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
