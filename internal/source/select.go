@@ -31,67 +31,48 @@ func (e *BadTreeError) Error() string {
 		e.Dir, len(e.Problems), strings.Join(e.Problems, "\n  "))
 }
 
-// Select lists the files below dir that patterns name, sorted by path. Patterns are doublestar globs, applied in order; one
+// Select takes the files that patterns name. Patterns are doublestar globs, applied in order; one
 // that starts with "!" takes out what it names, and a pattern that names a folder names all in it. Links are not followed. A
 // version control folder (.git) is never part. Only what is selected is judged: sockets, pipes, devices, unreadable files, names that
 // are not UTF-8 and links that are absolute or lead out of the tree are problems, told all at once.
-func Select(dir string, patterns []string) ([]Entry, error) {
+func (t *Tree) Select(patterns []string) (*Selection, error) {
 	rules := make([]rule, len(patterns))
 	for i, p := range patterns {
 		glob, exclude := strings.CutPrefix(p, "!")
 		if glob == "" || !doublestar.ValidatePattern(glob) {
-			return nil, fmt.Errorf("read source %s: pattern %q is not a valid glob", dir, p)
+			return nil, fmt.Errorf("read source %s: pattern %q is not a valid glob", t.dir, p)
 		}
-		rules[i] = rule{glob: glob, exclude: exclude}
+		rules[i] = rule{glob: glob, below: strings.TrimSuffix(glob, "/") + "/**", exclude: exclude}
 	}
-	var entries []Entry
+	s := &Selection{dir: t.dir}
 	var bad []string
-	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
-		rel, relErr := filepath.Rel(dir, name)
-		if relErr != nil {
-			return relErr
-		}
-		rel = filepath.ToSlash(rel)
-		if rel == "." {
-			return err
-		}
-		if err == nil && d.IsDir() {
-			if d.Name() == ".git" {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		if err != nil {
+	for _, l := range t.listed {
+		if l.err != nil {
 			// What a folder that cannot be listed holds is not known, so only excluding all of it settles the matter.
-			if !excluded(rules, rel) {
-				bad = append(bad, fmt.Sprintf("%q: %v", rel, err))
+			if !excluded(rules, l.path) {
+				bad = append(bad, fmt.Sprintf("%q: %v", l.path, l.err))
 			}
-			return nil
+			continue
 		}
-		if !selected(rules, rel) {
-			return nil
+		if !selected(rules, l.path) {
+			continue
 		}
-		e, err := entry(name, rel, d)
+		e, err := entry(filepath.Join(t.dir, filepath.FromSlash(l.path)), l.path, l.d)
 		if err != nil {
-			bad = append(bad, fmt.Sprintf("%q: %v", rel, err))
-			return nil
+			bad = append(bad, fmt.Sprintf("%q: %v", l.path, err))
+			continue
 		}
-		entries = append(entries, e)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read source: %w", err)
+		s.entries = append(s.entries, e)
 	}
 	if len(bad) > 0 {
-		slices.Sort(bad)
-		return nil, &BadTreeError{Dir: dir, Problems: bad}
+		return nil, &BadTreeError{Dir: t.dir, Problems: bad}
 	}
-	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Path, b.Path) })
-	return entries, nil
+	return s, nil
 }
 
 type rule struct {
 	glob    string
+	below   string // what is in the folder that glob names
 	exclude bool
 }
 
@@ -116,7 +97,7 @@ func excluded(rules []rule, path string) bool {
 }
 
 func (r rule) names(path string) bool {
-	return doublestar.MatchUnvalidated(r.glob, path) || doublestar.MatchUnvalidated(strings.TrimSuffix(r.glob, "/")+"/**", path)
+	return doublestar.MatchUnvalidated(r.glob, path) || doublestar.MatchUnvalidated(r.below, path)
 }
 
 // entry judges one selected file or link.

@@ -2,11 +2,13 @@ package source_test
 
 import (
 	"errors"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -35,6 +37,18 @@ func tree(t *testing.T, files map[string]string) string {
 	return dir
 }
 
+func sel(dir string, patterns []string) ([]source.Entry, error) {
+	tree, err := source.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	s, err := tree.Select(patterns)
+	if err != nil {
+		return nil, err
+	}
+	return s.Entries(), nil
+}
+
 func TestSelect(t *testing.T) {
 	dir := tree(t, map[string]string{
 		"go.mod": "", "cmd/main.go": "", "cmd/main_test.go": "", "web/a/b.ts": "", "web/dist/x.js": "", ".git/config": "", "docs/l": "-> ../go.mod",
@@ -49,7 +63,7 @@ func TestSelect(t *testing.T) {
 		"star in a folder": {"*", "cmd/main.go cmd/main_test.go docs/l go.mod web/a/b.ts web/dist/x.js"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			entries, err := source.Select(dir, strings.Fields(c.patterns))
+			entries, err := sel(dir, strings.Fields(c.patterns))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -71,7 +85,7 @@ func TestSelectTellsAllProblems(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	_, err = source.Select(dir, []string{"**"})
+	_, err = sel(dir, []string{"**"})
 	var bad *source.BadTreeError
 	if !errors.As(err, &bad) {
 		t.Fatalf("got %v", err)
@@ -84,14 +98,14 @@ func TestSelectTellsAllProblems(t *testing.T) {
 	if len(bad.Problems) != 4 {
 		t.Errorf("a link to itself stays inside the tree and is no problem: %q", bad.Problems)
 	}
-	if _, err := source.Select(dir, []string{"ok"}); err != nil {
+	if _, err := sel(dir, []string{"ok"}); err != nil {
 		t.Errorf("what is not selected was judged: %v", err)
 	}
 }
 
 func TestSelectRefusesBadPattern(t *testing.T) {
 	for _, p := range []string{"[", "", "!"} {
-		if _, err := source.Select(t.TempDir(), []string{p}); err == nil {
+		if _, err := sel(t.TempDir(), []string{p}); err == nil {
 			t.Errorf("%q accepted", p)
 		}
 	}
@@ -106,10 +120,45 @@ func TestSelectUnreadableFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.Chmod(filepath.Join(dir, "a/x"), 0o755) })
-	if _, err := source.Select(dir, []string{"a/**/*.go"}); err == nil {
+	if _, err := sel(dir, []string{"a/**/*.go"}); err == nil {
 		t.Error("what cannot be read was passed over")
 	}
-	if _, err := source.Select(dir, []string{"**", "!a/x"}); err != nil {
+	if _, err := sel(dir, []string{"**", "!a/x"}); err != nil {
 		t.Errorf("excluded, and yet: %v", err)
+	}
+}
+
+// A selection reads as a file system of its own, and a copy of it is the same tree.
+func TestSelectionFS(t *testing.T) {
+	dir := tree(t, map[string]string{"a/b": "b", "a/c": "-> b", "a/d/e": "e", "a.txt": "t", "z": "z", "loop": "-> loop"})
+	tree, err := source.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := tree.Select([]string{"a", "a.txt"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := filepath.Join(t.TempDir(), "copy")
+	if err := s.Copy(t.Context(), to); err != nil {
+		t.Fatal(err)
+	}
+	for name, fsys := range map[string]fs.FS{"selection": s, "copy": os.DirFS(to)} {
+		if err := fstest.TestFS(fsys, "a/b", "a/d/e", "a.txt"); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if b, err := fs.ReadFile(fsys, "a/c"); err != nil || string(b) != "b" {
+			t.Errorf("%s: through the link: %q, %v", name, b, err)
+		}
+		if _, err := fs.Stat(fsys, "z"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: what is not selected is there: %v", name, err)
+		}
+	}
+	loop, err := tree.Select([]string{"loop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := loop.Open("loop"); err == nil {
+		t.Error("a link to itself was opened")
 	}
 }
