@@ -86,7 +86,10 @@ func (r *Recipe) check() []string {
 	return c.problems
 }
 
-var userPattern = regexp.MustCompile(`^[0-9]{1,6}:[0-9]{1,6}$`)
+var (
+	userPattern     = regexp.MustCompile(`^[0-9]{1,6}:[0-9]{1,6}$`)
+	variablePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+)
 
 type checker struct {
 	recipe   *Recipe
@@ -163,6 +166,19 @@ func (c *checker) pkg(p Package) {
 		c.isComponent("package.layout."+at, comp)
 		c.inside("package.layout."+at, sub)
 	}
+	for at, to := range sorted(p.Links) {
+		c.absolute("package.links."+at, at)
+		if to == "" || strings.ContainsAny(to, "\x00\n\t") {
+			c.addf("package.links."+at, "%q is no link's target", to)
+		}
+	}
+	for _, names := range [][]string{keys(p.Env), p.Secrets} {
+		for _, name := range names {
+			if !variablePattern.MatchString(name) {
+				c.addf("package", "%q is not the name of a variable", name)
+			}
+		}
+	}
 	for i, v := range p.Volumes {
 		c.absolute(fmt.Sprintf("package.volumes[%d]", i), v)
 	}
@@ -183,7 +199,7 @@ func (c *checker) pkg(p Package) {
 }
 
 func (c *checker) absolute(where, p string) {
-	if !path.IsAbs(p) || path.Clean(p) != p || strings.ContainsRune(p, 0) {
+	if !path.IsAbs(p) || path.Clean(p) != p || strings.ContainsAny(p, "\x00\n\t") {
 		c.addf(where, "%q is not a clean absolute path", p)
 	}
 }

@@ -59,7 +59,9 @@ type Use struct {
 type Package struct {
 	Root      string             `yaml:"root"`              // name of the runtime root
 	Layout    map[string]string  `yaml:"layout"`            // absolute path at run time → "component" or "component:path"
+	Links     map[string]string  `yaml:"links,omitempty"`   // absolute path at run time → what the link there says
 	Env       map[string]string  `yaml:"env,omitempty"`     // environment of every process
+	Secrets   []string           `yaml:"secrets,omitempty"` // variables that "headwater run" makes a random value for, once
 	Workdir   string             `yaml:"workdir,omitempty"` // absolute; "" means "/"
 	Command   []string           `yaml:"command"`           // the launcher that processes' arguments are given to
 	Processes map[string]Process `yaml:"processes"`         // by name

@@ -1,0 +1,30 @@
+package recipe
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"headwater/internal/nix"
+)
+
+// Pinned hashes the parts of a recipe that decide what its lock holds: roots, toolchains, and of each component what its
+// ecosystem reads. A lock notes it, so that a lock made for another recipe is noticed.
+func (r *Recipe) Pinned() (nix.Hash, error) {
+	type component struct {
+		Ecosystem, Root, Dir, At string
+		Options                  map[string]any
+	}
+	parts := struct {
+		Toolchains map[string]string
+		Roots      map[string]Root
+		Components map[string]component
+	}{r.Toolchains, r.Roots, map[string]component{}}
+	for name, c := range r.Components {
+		parts.Components[name] = component{c.Ecosystem, c.Root, c.Dir, c.At, c.Options}
+	}
+	b, err := json.Marshal(parts) // sorts the keys of maps
+	if err != nil {
+		return nix.Hash{}, fmt.Errorf("hash recipe: %w", err)
+	}
+	return nix.Sum(nix.SHA256, b), nil
+}
