@@ -7,6 +7,7 @@ package lock
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -32,13 +33,15 @@ type File struct {
 
 // Root pins the packages of a root and the tree they make.
 type Root struct {
+	Suites   []string   `json:"suites"` // what the recipe asked for when the packages were resolved
+	Wanted   []string   `json:"wanted"`
 	NARHash  nix.Hash   `json:"narHash"`
 	Packages []Artifact `json:"packages"` // in the order they are unpacked in
 }
 
 // Component pins what one component needs.
 type Component struct {
-	Inputs    map[string]nix.Hash `json:"inputs"`    // the upstream's files that were read: path in the source → hash of the bytes
+	Inputs    map[string]nix.Hash `json:"inputs"`    // the upstream's files that were read: path in the source → hash of the bytes, empty if it was looked for and not there
 	Artifacts []Artifact          `json:"artifacts"` // sorted by ecosystem, name, version, file
 	Data      json.RawMessage     `json:"data,omitempty"`
 }
@@ -67,14 +70,27 @@ func (e *FormatError) Error() string {
 	return fmt.Sprintf("headwater.lock has format %d, this program reads %d: run headwater lock again", e.Got, Format)
 }
 
-// Parse reads a headwater.lock. Unknown keys, trailing data and artifacts without a hash are errors.
+// SyntaxError says that a file is no lock.
+type SyntaxError struct{ Cause error }
+
+func (e *SyntaxError) Error() string { return "parse headwater.lock: " + e.Cause.Error() }
+
+// Unwrap gives the cause.
+func (e *SyntaxError) Unwrap() error { return e.Cause }
+
+// Hint says what to do.
+func (e *SyntaxError) Hint() string {
+	return "take the file from version control, or remove it and run headwater lock"
+}
+
+// Parse reads a headwater.lock. The error is a *SyntaxError or a *FormatError. Unknown keys, trailing data and artifacts without a hash are errors.
 func Parse(data []byte) (*File, error) {
 	var version struct {
 		Format int `json:"headwater-lock"`
 	}
 	// Unmarshal also sees to it that nothing follows the lock's end, which a Decoder would leave unread.
 	if err := json.Unmarshal(data, &version); err != nil {
-		return nil, fmt.Errorf("parse headwater.lock: %w", err)
+		return nil, &SyntaxError{err}
 	}
 	if version.Format != Format {
 		return nil, &FormatError{Got: version.Format}
@@ -83,28 +99,28 @@ func Parse(data []byte) (*File, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(f); err != nil {
-		return nil, fmt.Errorf("parse headwater.lock: %w", err)
+		return nil, &SyntaxError{err}
 	}
-	if err := f.check(); err != nil {
-		return nil, err
+	if err := errors.Join(f.check(), f.compact()); err != nil {
+		return nil, &SyntaxError{err}
 	}
-	return f, f.compact()
+	return f, nil
 }
 
 func (f *File) check() error {
 	for where, list := range f.lists() {
 		for _, a := range list {
 			if a.Hash.IsZero() || a.Name == "" || a.File == "" || a.Ecosystem == "" {
-				return fmt.Errorf("parse headwater.lock: %s: artifact %q: name, file, ecosystem and hash are needed", where, a.Name)
+				return fmt.Errorf("%s: artifact %q: name, file, ecosystem and hash are needed", where, a.Name)
 			}
 			if a.Size < 0 {
-				return fmt.Errorf("parse headwater.lock: %s: artifact %q: negative size", where, a.Name)
+				return fmt.Errorf("%s: artifact %q: negative size", where, a.Name)
 			}
 		}
 	}
 	for name, r := range f.Roots {
 		if r.NARHash.IsZero() {
-			return fmt.Errorf("parse headwater.lock: roots.%s: no narHash", name)
+			return fmt.Errorf("roots.%s: no narHash", name)
 		}
 	}
 	return nil
@@ -118,7 +134,7 @@ func (f *File) compact() error {
 		}
 		var b bytes.Buffer
 		if err := json.Compact(&b, c.Data); err != nil {
-			return fmt.Errorf("parse headwater.lock: components.%s.data: %w", name, err)
+			return fmt.Errorf("components.%s.data: %w", name, err)
 		}
 		c.Data = b.Bytes()
 		f.Components[name] = c

@@ -29,31 +29,47 @@ func (e *InvalidError) Error() string {
 	return "recipe is not valid:\n  " + strings.Join(e.Problems, "\n  ")
 }
 
-// Parse reads and checks a headwater.yaml.
+// SyntaxError says that a file is no recipe at all, or of another format.
+type SyntaxError struct{ Cause error }
+
+func (e *SyntaxError) Error() string { return "parse recipe: " + e.Cause.Error() }
+
+// Unwrap gives the cause.
+func (e *SyntaxError) Unwrap() error { return e.Cause }
+
+// Parse reads and checks a headwater.yaml. The error is a *SyntaxError or an *InvalidError.
 func Parse(data []byte) (*Recipe, error) {
+	r, err := decode(data)
+	if err != nil {
+		return nil, &SyntaxError{err}
+	}
+	if problems := r.check(); len(problems) > 0 {
+		return nil, &InvalidError{Problems: problems}
+	}
+	return r, nil
+}
+
+func decode(data []byte) (*Recipe, error) {
 	if len(data) > MaxSize {
-		return nil, fmt.Errorf("parse recipe: %d bytes, more than %d", len(data), MaxSize)
+		return nil, fmt.Errorf("%d bytes, more than %d", len(data), MaxSize)
 	}
 	var version struct {
 		Format int `yaml:"headwater"`
 	}
 	if err := yaml.Unmarshal(data, &version); err != nil {
-		return nil, fmt.Errorf("parse recipe: %w", err)
+		return nil, err
 	}
 	if version.Format != Format {
-		return nil, fmt.Errorf("parse recipe: format %d (key \"headwater\"), this program reads %d", version.Format, Format)
+		return nil, fmt.Errorf("format %d (key \"headwater\"), this program reads %d", version.Format, Format)
 	}
 	r := new(Recipe)
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	dec.KnownFields(true)
 	if err := dec.Decode(r); err != nil {
-		return nil, fmt.Errorf("parse recipe: %w", err)
+		return nil, err
 	}
 	if err := dec.Decode(new(yaml.Node)); err != io.EOF {
-		return nil, errors.New("parse recipe: more than one YAML document in the file")
-	}
-	if problems := r.check(); len(problems) > 0 {
-		return nil, &InvalidError{Problems: problems}
+		return nil, errors.New("more than one YAML document in the file")
 	}
 	return r, nil
 }

@@ -1,0 +1,50 @@
+package run
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// secrets gives a random value to each variable that the recipe calls a secret, unless the caller set it.
+func (r *runner) secrets() error {
+	for _, name := range r.Recipe.Package.Secrets {
+		if _, ok := r.env[name]; ok {
+			continue
+		}
+		v, err := r.secret(name)
+		if err != nil {
+			return err
+		}
+		r.env[name] = v
+	}
+	return nil
+}
+
+// secret is the kept secret of that name, made on first use: 26 characters of base 32, 130 bits.
+func (r *runner) secret(name string) (string, error) {
+	file := filepath.Join(r.State, "secrets", name)
+	b, err := os.ReadFile(file)
+	if err == nil {
+		return strings.TrimSpace(string(b)), nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read secret %s: %w", name, err)
+	}
+	v := rand.Text()
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return "", fmt.Errorf("keep secret %s: %w", name, err)
+	}
+	tmp := file + ".tmp"
+	if err := os.WriteFile(tmp, []byte(v+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("keep secret %s: %w", name, err)
+	}
+	if err := os.Rename(tmp, file); err != nil {
+		return "", fmt.Errorf("keep secret %s: %w", name, err)
+	}
+	return v, nil
+}
