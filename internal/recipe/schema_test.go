@@ -1,0 +1,93 @@
+package recipe_test
+
+import (
+	"bytes"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.yaml.in/yaml/v3"
+
+	"headwater/internal/recipe"
+)
+
+func compiled(t *testing.T) *jsonschema.Schema {
+	t.Helper()
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(recipe.Schema()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("recipe.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Compile("recipe.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// keysOf lists a struct's YAML keys.
+func keysOf(v any) []string {
+	var keys []string
+	for f := range reflect.TypeOf(v).Fields() {
+		key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// The schema has the keys of the types that Parse fills, no more and no fewer.
+func TestSchemaHasTheTypesKeys(t *testing.T) {
+	s := compiled(t)
+	def := func(name string) *jsonschema.Schema {
+		for _, p := range []*jsonschema.Schema{s.Properties["roots"], s.Properties["components"], s.Properties["services"]} {
+			if d := p.AdditionalProperties.(*jsonschema.Schema).Ref; strings.HasSuffix(d.Location, "/"+name) {
+				return d
+			}
+		}
+		return s.Properties["package"].Ref
+	}
+	component, pkg := def("component"), def("package")
+	for name, c := range map[string]struct {
+		schema *jsonschema.Schema
+		value  any
+	}{
+		"recipe": {s, recipe.Recipe{}}, "root": {def("root"), recipe.Root{}}, "component": {component, recipe.Component{}},
+		"service": {def("service"), recipe.Service{}}, "package": {pkg, recipe.Package{}},
+		"use":     {component.Properties["uses"].Items2020.Ref, recipe.Use{}},
+		"process": {pkg.Properties["processes"].AdditionalProperties.(*jsonschema.Schema).Ref, recipe.Process{}},
+	} {
+		if diff := cmp.Diff(keysOf(c.value), slices.Sorted(maps.Keys(c.schema.Properties))); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+func TestSchemaAcceptsAndRefuses(t *testing.T) {
+	const good = `{headwater: 1, name: a, release: "1", roots: {r: {suites: [trixie]}}, components: {c: {ecosystem: plain, root: r, src: [x]}}, package: {root: r, layout: {/a: c}, command: [/a]}}`
+	for name, c := range map[string]struct {
+		yaml string
+		ok   bool
+	}{
+		"good":          {good, true},
+		"unknown key":   {strings.Replace(good, "src:", "sources:", 1), false},
+		"wrong format":  {strings.Replace(good, "headwater: 1", "headwater: 2", 1), false},
+		"relative path": {strings.Replace(good, "/a: c", "a: c", 1), false},
+	} {
+		var doc any
+		if err := yaml.Unmarshal([]byte(c.yaml), &doc); err != nil {
+			t.Fatal(err)
+		}
+		_, parse := recipe.Parse([]byte(c.yaml))
+		if err := compiled(t).Validate(doc); (err == nil) != c.ok || (parse == nil) != c.ok {
+			t.Errorf("%s: schema says %v, Parse says %v", name, err, parse)
+		}
+	}
+}
