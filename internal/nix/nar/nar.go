@@ -1,110 +1,85 @@
-// Package nar writes Nix archives. Specification: Nix's manual, "Protocols: Nix archive (NAR) format".
+// Package nar reads and writes Nix archives: the one byte stream that a file tree has in Nix.
+//
+// Specification: Nix's manual, "Protocols: Nix archive (NAR) format". An archive holds regular files, of which only the
+// executable bit is kept, symbolic links and folders, whose entries are sorted by the bytes of their names.
+//
+// What is written is a function of the tree alone. What is read must be exactly what would be written: any other order,
+// name, tag, padding or length is an error, so that one tree has one archive and one hash.
+//
+//	hash, size, err := nar.Hash(ctx, dir, scanner) // one read of dir for both
+//	err = nar.Unpack(ctx, stream, dst, hasher)     // one read of stream for both
 package nar
 
 import (
-	"bufio"
-	"crypto/sha256"
-	"encoding/binary"
+	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
-
-	"headwater/internal/nix"
+	"strings"
 )
 
-// Dump writes the NAR of the file, link or folder at path.
-func Dump(w io.Writer, path string) error {
-	d := &dumper{w: bufio.NewWriterSize(w, 1<<18)}
-	d.str("nix-archive-1")
-	if err := d.node(path); err != nil {
-		return fmt.Errorf("dump %s: %w", path, err)
+// ErrFormat says that a stream is not an archive. Errors of reading the stream itself are not ErrFormat.
+var ErrFormat = errors.New("not a valid NAR")
+
+// Type is what an entry is.
+type Type uint8
+
+// The three types of file system objects that an archive can hold.
+const (
+	File Type = iota
+	Folder
+	Link
+)
+
+// String is the type's tag in an archive.
+func (t Type) String() string {
+	switch t {
+	case File:
+		return "regular"
+	case Folder:
+		return "directory"
+	case Link:
+		return "symlink"
 	}
-	return d.w.Flush()
+	return fmt.Sprintf("Type(%d)", uint8(t))
 }
 
-// HashPath is the SHA-256 and the length of path's NAR.
-func HashPath(path string) (nix.Hash, int64, error) {
-	pr, pw := io.Pipe()
-	go func() { pw.CloseWithError(Dump(pw, path)) }()
-	defer pr.Close()
-	sum := sha256.New()
-	n, err := io.CopyBuffer(struct{ io.Writer }{sum}, pr, make([]byte, 1<<18))
-	if err != nil {
-		return nix.Hash{}, n, err
-	}
-	h, err := nix.NewHash(nix.SHA256, sum.Sum(nil))
-	return h, n, err
+// Entry is one object of an archive.
+type Entry struct {
+	Path       string // slash-separated, relative to the archive's top, which is ""
+	Type       Type
+	Executable bool   // files only
+	Size       int64  // files only: bytes of content
+	Target     string // links only
 }
 
-type dumper struct{ w *bufio.Writer }
+const (
+	magic = "nix-archive-1"
+	// Linux's limits (limits.h): no tree that breaks them can be unpacked, and they bound what a hostile archive costs.
+	maxName   = 255
+	maxPath   = 4095
+	maxTarget = 4095
+)
 
-func (d *dumper) u64(n uint64) { d.w.Write(binary.LittleEndian.AppendUint64(nil, n)) }
-
-func (d *dumper) pad(n int64) { d.w.Write(make([]byte, -n&7)) }
-
-func (d *dumper) str(ss ...string) {
-	for _, s := range ss {
-		d.u64(uint64(len(s)))
-		d.w.WriteString(s)
-		d.pad(int64(len(s)))
-	}
-}
-
-// node writes one object; bufio keeps the first write error for Flush.
-func (d *dumper) node(path string) error {
-	fi, err := os.Lstat(path)
-	if err != nil {
-		return err
-	}
-	d.str("(", "type")
+// checkName tells whether name can be one element of a path. Names that differ in case only are two names.
+func checkName(name string) error {
 	switch {
-	case fi.Mode().IsRegular():
-		err = d.file(path, fi)
-	case fi.IsDir():
-		err = d.dir(path)
-	case fi.Mode()&os.ModeSymlink != 0:
-		var target string
-		target, err = os.Readlink(path)
-		d.str("symlink", "target", target)
-	default:
-		err = fmt.Errorf("%s: neither file, folder nor link", path)
-	}
-	d.str(")")
-	return err
-}
-
-func (d *dumper) dir(path string) error {
-	d.str("directory")
-	entries, err := os.ReadDir(path) // sorted by name
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		d.str("entry", "(", "name", e.Name(), "node")
-		if err := d.node(filepath.Join(path, e.Name())); err != nil {
-			return err
-		}
-		d.str(")")
+	case name == "" || name == "." || name == "..":
+		return fmt.Errorf("entry name %q is reserved", name)
+	case len(name) > maxName:
+		return fmt.Errorf("entry name %.40q… is longer than %d bytes", name, maxName)
+	case strings.ContainsAny(name, "/\x00"):
+		return fmt.Errorf("entry name %q holds a slash or NUL", name)
 	}
 	return nil
 }
 
-func (d *dumper) file(path string, fi os.FileInfo) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
+func checkTarget(target string) error {
+	switch {
+	case target == "":
+		return errors.New("link target is empty")
+	case len(target) > maxTarget:
+		return fmt.Errorf("link target %.40q… is longer than %d bytes", target, maxTarget)
+	case strings.ContainsRune(target, 0):
+		return fmt.Errorf("link target %q holds NUL", target)
 	}
-	defer f.Close()
-	d.str("regular")
-	if fi.Mode()&0o100 != 0 {
-		d.str("executable", "")
-	}
-	d.str("contents")
-	d.u64(uint64(fi.Size()))
-	if _, err := io.CopyN(d.w, f, fi.Size()); err != nil {
-		return fmt.Errorf("%s: changed while read: %w", path, err)
-	}
-	d.pad(fi.Size())
 	return nil
 }
