@@ -1,0 +1,27 @@
+// Package rootfs turns Debian packages into roots: file trees to build in and to run in.
+//
+// It has two halves. A Resolver chooses the packages of a root from the signed indices of Debian suites, and Pin unpacks
+// them once to learn the hash of the tree they make; both belong to "headwater lock" and reach archives through an Archive
+// alone. Node makes that root a node of the build graph, whose content is unpacked in Go from the fetched packages. No
+// program is run for that, no maintainer script least of all, and the same packages always make the same bytes.
+//
+// # How an artifact of Debian is named
+//
+// A package in a lock is
+//
+//	Ecosystem  debian
+//	Name       the binary package: "libpq-dev"
+//	Version    its Debian version: "17.12-0+deb13u1"
+//	File       "debian/pool/main/p/postgresql-17/libpq-dev_17.12-0+deb13u1_amd64.deb"
+//	Role       the suite it was chosen from: "trixie" (a lock.Artifact's field, for people)
+//
+// The address of an artifact depends on its File alone: the first element names the archive, "debian" or, for suites that
+// end in "-security", "debian-security"; the rest is the path below that archive's own base. A mirror that keeps both
+// archives side by side serves File as it stands; otherwise each archive has a base of its own.
+//
+// What a Resolver asks an Archive for while locking is named alike, with the suite as Name and no Version:
+//
+//	debian/dists/trixie/InRelease                                    no Hash: what is served is taken, then its signature is checked
+//	debian/dists/trixie/main/binary-amd64/by-hash/SHA256/<64 digits>  Hash and Size as InRelease has them
+//	debian/dists/trixie/main/binary-amd64/Packages.xz                 the same, where there is nothing at by-hash
+package rootfs
