@@ -36,6 +36,9 @@ func (d *Derivation) IsFixed() bool {
 	return ok && len(d.Outputs) == 1 && !o.CA.IsZero()
 }
 
+// OutputNames lists d's outputs, sorted.
+func (d *Derivation) OutputNames() []string { return slices.Sorted(maps.Keys(d.Outputs)) }
+
 // Placeholder stands for an output's path where that is not yet known.
 func Placeholder(output string) string {
 	return "/" + nix.Sum(nix.SHA256, []byte("nix-output:"+output)).Base32()
@@ -48,7 +51,7 @@ func (d *Derivation) Marshal() []byte { return d.marshal(nil, false) }
 func (d *Derivation) marshal(inputs map[string][]string, mask bool) []byte {
 	b := make([]byte, 0, 4096)
 	b = append(b, "Derive(["...)
-	for i, name := range slices.Sorted(maps.Keys(d.Outputs)) {
+	for i, name := range d.OutputNames() {
 		o := d.Outputs[name]
 		path, algo, sum := string(o.Path), "", ""
 		if mask {
