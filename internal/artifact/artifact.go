@@ -18,11 +18,12 @@ type Ecosystem string
 
 // The ecosystems.
 const (
-	Debian Ecosystem = "debian" // Name is the suite or "" , File the pool path
+	Debian Ecosystem = "debian" // File is archive and path: "debian/pool/…"; see package rootfs
 	Go     Ecosystem = "go"     // Name is the module path, File ends in .zip, .mod or .info
 	NPM    Ecosystem = "npm"
 	PyPI   Ecosystem = "pypi"
 	Maven  Ecosystem = "maven" // Name is group:artifact
+	Cargo  Ecosystem = "cargo" // Name is the crate, File ends in .crate
 	URL    Ecosystem = "url"   // only Hint tells where it is
 )
 
