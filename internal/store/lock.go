@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"headwater/internal/nix"
 )
 
 // flock locks f. It polls: a blocking flock could not be cancelled.
@@ -27,9 +29,13 @@ func flock(ctx context.Context, f *os.File, how int) error {
 
 // Lock keeps other goroutines and processes, Nix's included, from making the same path. It waits until ctx ends.
 //
-// The lock is the file <path>.lock. Whoever unlocks removes it and then writes a byte to it, which tells those who had it
+// It makes the path a temporary root. The lock is the file <path>.lock. Whoever unlocks removes it and then writes a byte to it, which tells those who had it
 // open that what they lock is no longer there.
-func (s *Store) Lock(ctx context.Context, path string) (unlock func() error, err error) {
+func (s *Store) Lock(ctx context.Context, path nix.StorePath) (unlock func() error, err error) {
+	// A collector deletes lock files too, unless the path is a root.
+	if err := s.AddTempRoot(ctx, path); err != nil {
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
 	name := s.RealPath(path) + ".lock"
 	for {
 		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)

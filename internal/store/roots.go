@@ -3,7 +3,6 @@ package store
 import (
 	"bufio"
 	"context"
-	"crypto/sha1"
 	"errors"
 	"fmt"
 	"net"
@@ -14,26 +13,40 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"headwater/internal/nix"
 )
 
 // AddTempRoot keeps paths, valid or not yet, from every collector until the store is closed or the process ends.
 // One process has one file of temporary roots per store: open a store once per process.
-func (s *Store) AddTempRoot(ctx context.Context, paths ...string) error {
+func (s *Store) AddTempRoot(ctx context.Context, paths ...nix.StorePath) error {
 	s.rootsMu.Lock()
 	defer s.rootsMu.Unlock()
-	if err := s.addTempRoots(ctx, paths); err != nil {
+	var fresh []nix.StorePath
+	for _, p := range paths {
+		if !s.rooted[p] {
+			fresh = append(fresh, p)
+		}
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	if err := s.addTempRoots(ctx, fresh); err != nil {
 		return fmt.Errorf("add temporary roots: %w", err)
+	}
+	for _, p := range fresh {
+		s.rooted[p] = true
 	}
 	return nil
 }
 
-func (s *Store) addTempRoots(ctx context.Context, paths []string) error {
+func (s *Store) addTempRoots(ctx context.Context, paths []nix.StorePath) error {
 	if s.tempRoots == nil {
 		f, err := createTempRoots(ctx, s.state("temproots", strconv.Itoa(os.Getpid())))
 		if err != nil {
 			return err
 		}
-		s.tempRoots = f
+		s.tempRoots, s.rooted = f, map[nix.StorePath]bool{}
 	}
 	gc, err := os.OpenFile(s.state("gc.lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -59,7 +72,12 @@ func (s *Store) addTempRoots(ctx context.Context, paths []string) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	_, err = s.tempRoots.WriteString(strings.Join(paths, "\x00") + "\x00")
+	var b strings.Builder
+	for _, p := range paths {
+		b.WriteString(string(p))
+		b.WriteByte(0)
+	}
+	_, err = s.tempRoots.WriteString(b.String())
 	return err
 }
 
@@ -88,7 +106,7 @@ func createTempRoots(ctx context.Context, name string) (*os.File, error) {
 }
 
 // tellCollector sends each path and waits until the collector says that it will not delete it.
-func tellCollector(ctx context.Context, socket string, paths []string) error {
+func tellCollector(ctx context.Context, socket string, paths []nix.StorePath) error {
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "unix", socket)
 	if err != nil {
@@ -98,7 +116,7 @@ func tellCollector(ctx context.Context, socket string, paths []string) error {
 	defer context.AfterFunc(ctx, func() { c.Close() })()
 	r := bufio.NewReader(c)
 	for _, p := range paths {
-		if _, err := c.Write([]byte(p + "\n")); err != nil {
+		if _, err := c.Write([]byte(string(p) + "\n")); err != nil {
 			return err
 		}
 		if ack, err := r.ReadByte(); err != nil || ack != '1' {
@@ -110,7 +128,7 @@ func tellCollector(ctx context.Context, socket string, paths []string) error {
 
 // AddRoot makes link a symbolic link to path and tells the collector of it. An existing link is replaced if it leads into a
 // store; anything else at link is an error.
-func (s *Store) AddRoot(ctx context.Context, link, path string) error {
+func (s *Store) AddRoot(ctx context.Context, link string, path nix.StorePath) error {
 	link, err := filepath.Abs(link)
 	if err != nil {
 		return fmt.Errorf("add root: %w", err)
@@ -119,10 +137,10 @@ func (s *Store) AddRoot(ctx context.Context, link, path string) error {
 		return fmt.Errorf("add root %s: %w", link, err)
 	}
 	old, err := os.Readlink(link)
-	if !errors.Is(err, os.ErrNotExist) && (err != nil || !strings.HasPrefix(old, LogicalDir+"/")) {
+	if !errors.Is(err, os.ErrNotExist) && (err != nil || !strings.HasPrefix(old, nix.StoreDir+"/")) {
 		return fmt.Errorf("add root %s: something else than a root is there", link)
 	}
-	if err := replaceLink(link, path); err != nil {
+	if err := replaceLink(link, string(path)); err != nil {
 		return fmt.Errorf("add root %s: %w", link, err)
 	}
 	auto := s.state("gcroots", "auto", autoName(link))
@@ -146,18 +164,5 @@ func replaceLink(link, target string) error {
 	return os.Rename(tmp, link)
 }
 
-// autoName names an indirect root as Nix does: the SHA-1 of the link's path. Any unique name would do for a collector.
-func autoName(link string) string {
-	const digits = "0123456789abcdfghijklmnpqrsvwxyz"
-	sum := sha1.Sum([]byte(link))
-	var out [32]byte
-	for n := range out { // 5 bits each, last first, counted from the lowest bit of the first byte
-		bit := (31 - n) * 5
-		v := uint(sum[bit/8]) >> (bit % 8)
-		if bit/8+1 < len(sum) {
-			v |= uint(sum[bit/8+1]) << (8 - bit%8)
-		}
-		out[n] = digits[v&31]
-	}
-	return string(out[:])
-}
+// autoName names an indirect root as Nix does: by the SHA-1 of the link's path.
+func autoName(link string) string { return nix.Sum(nix.SHA1, []byte(link)).Base32() }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"headwater/internal/nix"
 	"headwater/internal/store"
 )
 
@@ -18,7 +19,7 @@ func TestRootsHoldAgainstNix(t *testing.T) {
 			if err := os.WriteFile(src, []byte("hi\n"), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			p := nixStore(t, dir, "--add", src)
+			p := nix.StorePath(nixStore(t, dir, "--add", src))
 			s, err := store.Open(ctx, dir, store.Options{Now: clock})
 			if err != nil {
 				t.Fatal(err)
@@ -37,7 +38,7 @@ func TestRootsHoldAgainstNix(t *testing.T) {
 				}
 			}
 			nixStore(t, dir, "--gc")
-			if _, err := os.Lstat(filepath.Join(dir, p)); err != nil {
+			if _, err := os.Lstat(filepath.Join(dir, string(p))); err != nil {
 				t.Fatalf("collected in spite of its root: %v", err)
 			}
 			if kind == "temporary" {
@@ -48,7 +49,7 @@ func TestRootsHoldAgainstNix(t *testing.T) {
 				t.Fatal(err)
 			}
 			nixStore(t, dir, "--gc")
-			if _, err := os.Lstat(filepath.Join(dir, p)); !os.IsNotExist(err) {
+			if _, err := os.Lstat(filepath.Join(dir, string(p))); !os.IsNotExist(err) {
 				t.Errorf("still there without its root: %v", err)
 			}
 		})

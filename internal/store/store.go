@@ -3,8 +3,6 @@
 // A store in DIR keeps its objects in DIR/nix/store and what is valid in DIR/nix/var/nix/db/db.sqlite (schema 10), so that
 // real Nix can share and judge it. A path is valid only once it is registered; whatever else lies in the store folder is
 // garbage. Several processes may share one store.
-//
-// Paths and hashes are plain strings here, spelled as the database spells them, until package nix has types for them.
 package store
 
 import (
@@ -15,36 +13,45 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 	"zombiezen.com/go/sqlite"
-)
 
-// LogicalDir is where store paths claim to be; it is part of every path's hash.
-const LogicalDir = "/nix/store"
+	"headwater/internal/nix"
+)
 
 // ErrInvalid says that a path is not valid in the store.
 var ErrInvalid = errors.New("path is not valid")
 
 // Options of a store.
 type Options struct {
-	Now func() time.Time // clock of registration times; required
+	Now      func() time.Time // clock of registration times; required
+	Optimise bool             // share equal files of what Install and ImportNAR add, through .links
 }
 
 // Store is an open store. Its methods may be called by several goroutines.
 type Store struct {
 	dir     string
-	now     func() time.Time
+	opts    Options
 	bigLock *os.File // held shared while the store is open: no schema upgrade meanwhile
+
+	wrote  atomic.Bool  // something was registered: Close must sync
+	serial atomic.Int64 // makes names unique
 
 	mu   sync.Mutex // guards conn
 	conn *sqlite.Conn
 
 	order sync.Mutex // see passOn
 
-	rootsMu   sync.Mutex // guards tempRoots
+	rootsMu   sync.Mutex // guards tempRoots and rooted
 	tempRoots *os.File   // nil until the first temporary root
+	rooted    map[nix.StorePath]bool
+
+	tempMu   sync.Mutex // guards tempLock and tempDir
+	tempLock *os.File   // held while the folder is in use; nil until the first TempDir
+	tempDir  string
 }
 
 // Open opens the store in dir and creates it where there is none.
@@ -56,7 +63,7 @@ func Open(ctx context.Context, dir string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", dir, err)
 	}
-	s := &Store{dir: abs, now: opts.Now}
+	s := &Store{dir: abs, opts: opts}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store %s: %w", dir, err), s.Close())
 	}
@@ -93,17 +100,28 @@ func (s *Store) open(ctx context.Context) error {
 	if err := s.openDB(ctx, schema == ""); err != nil {
 		return err
 	}
-	return flock(ctx, s.bigLock, unix.LOCK_SH)
+	if err := flock(ctx, s.bigLock, unix.LOCK_SH); err != nil {
+		return err
+	}
+	return s.afterBoot(ctx)
 }
 
-// Close releases the store and this process's temporary roots.
+// Close releases the store, its temporary folders and this process's temporary roots. If anything was registered it waits
+// until that is on disk.
 func (s *Store) Close() error {
-	var errs []error
+	errs := []error{s.closeTemp()}
+	s.rootsMu.Lock()
+	defer s.rootsMu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.tempRoots != nil {
 		errs = append(errs, os.Remove(s.tempRoots.Name()), s.tempRoots.Close())
 		s.tempRoots = nil
 	}
 	if s.conn != nil {
+		if s.wrote.Load() {
+			errs = append(errs, s.syncAndMark())
+		}
 		errs = append(errs, s.conn.Close())
 		s.conn = nil
 	}
@@ -114,11 +132,16 @@ func (s *Store) Close() error {
 	return errors.Join(errs...)
 }
 
-// Dir is the folder that holds the store.
+// Dir is the folder that holds the store, absolute.
 func (s *Store) Dir() string { return s.dir }
 
 // RealPath tells where a store path is on this machine.
-func (s *Store) RealPath(path string) string { return filepath.Join(s.dir, path) }
+func (s *Store) RealPath(path nix.StorePath) string { return s.dir + string(path) }
+
+// own is a path in the folder of what Nix does not know.
+func (s *Store) own(elem ...string) string {
+	return filepath.Join(append([]string{s.dir, "nix/var/headwater"}, elem...)...)
+}
 
 func (s *Store) state(elem ...string) string {
 	return filepath.Join(append([]string{s.dir, "nix/var/nix"}, elem...)...)
