@@ -326,6 +326,7 @@ func only(t *testing.T, dir string, want ...string) {
 
 func TestFetchFails(t *testing.T) {
 	data := content()
+	bomb := gzipped(make([]byte, 5<<20)) // 5 kB
 	endless := func(w http.ResponseWriter, r *http.Request, _ int) {
 		for r.Context().Err() == nil {
 			if _, err := w.Write(data); err != nil {
@@ -360,7 +361,7 @@ func TestFetchFails(t *testing.T) {
 			change: func(a *artifact.Artifact) { a.Size = 0 },
 			handlers: []handler{func(w http.ResponseWriter, _ *http.Request, _ int) {
 				w.Header().Set("Content-Encoding", "gzip")
-				w.Write(gzipped(make([]byte, 100<<20)))
+				w.Write(bomb)
 			}}},
 		{name: "unknown encoding", want: []string{`encodes the file as "br"`},
 			handlers: []handler{func(w http.ResponseWriter, _ *http.Request, _ int) { w.Header().Set("Content-Encoding", "br") }}},

@@ -135,6 +135,9 @@ func resolve(base, ref string) (string, error) {
 	if u.Scheme != "https" && u.Scheme != "http" && (u.Scheme != "file" || b.Scheme != "file") {
 		return "", fmt.Errorf("the document names an address with scheme %q", u.Scheme)
 	}
+	if u.Scheme != "file" && u.Host == "" {
+		return "", errors.New("the document names an address without a host")
+	}
 	if u.Scheme == "http" && b.Scheme == "https" {
 		return "", errors.New("the document, got over https, names an address without TLS")
 	}

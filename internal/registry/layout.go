@@ -113,7 +113,8 @@ func findIndex(eco artifact.Ecosystem, name string) (layout, error) {
 	case artifact.Maven:
 		return mavenLayout(artifact.Artifact{Name: name}, "maven-metadata.xml")
 	case artifact.Cargo:
-		return layout{path: cratePrefix(name) + escape(strings.ToLower(name)), accept: "text/plain"}, nil
+		name = strings.ToLower(name)
+		return layout{path: cratePrefix(name) + escape(name), accept: "text/plain"}, nil
 	}
 	return layout{}, errors.New("this ecosystem has no index by name")
 }
@@ -130,7 +131,8 @@ func goLayout(a artifact.Artifact) (layout, error) {
 	}
 	for _, ext := range []string{".zip", ".mod", ".info"} {
 		if strings.HasSuffix(a.File, ext) {
-			return layout{path: p + "/@v/" + escape(v) + ext}, nil
+			// The protocol's own escape character is left alone, though it could be escaped as well.
+			return layout{path: p + "/@v/" + strings.ReplaceAll(escape(v), "%21", "!") + ext}, nil
 		}
 	}
 	return layout{}, fmt.Errorf("file %q is no .zip, .mod or .info", a.File)

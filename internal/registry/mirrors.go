@@ -193,6 +193,10 @@ func newBase(raw, from string, c *credentials) (Base, error) {
 	}
 	c.takeUser(u)
 	u.Fragment, u.RawFragment = "", ""
-	s := strings.NewReplacer(open, "{", shut, "}").Replace(u.String())
-	return Base{URL: strings.TrimRight(s, "/"), From: from}, nil
+	b := Base{URL: strings.NewReplacer(open, "{", shut, "}").Replace(u.String()), From: from}
+	if (u.RawQuery != "" || u.ForceQuery) && !b.template() {
+		return Base{}, errors.New("has a query, so nothing can be appended to it")
+	}
+	b.URL = strings.TrimRight(b.URL, "/")
+	return b, nil
 }
