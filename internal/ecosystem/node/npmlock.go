@@ -1,4 +1,3 @@
-// Package node locks and derives components of the Node.js ecosystem.
 package node
 
 import (
@@ -46,6 +45,7 @@ type Locked struct {
 	Artifacts  []lock.Artifact     // one a tarball, sorted, without duplicates
 	Placed     map[string]nix.Hash // folder in node_modules → hash of its artifact (file names repeat across scopes)
 	Workspaces []string            // folders of the workspace packages, sorted
+	Folders    []string            // the node_modules folders that packages are placed in, outermost ones only, sorted
 }
 
 // ReadLock reads a package-lock.json without building or fetching anything. Packages that are optional and not for the
@@ -63,6 +63,9 @@ func ReadLock(data []byte, platform Platform) (*Locked, error) {
 	for _, dir := range slices.Sorted(maps.Keys(l.Packages)) {
 		p := l.Packages[dir]
 		modules := strings.LastIndex("/"+dir, "/node_modules/")
+		if modules >= 0 {
+			out.Folders = append(out.Folders, outermost(dir))
+		}
 		switch {
 		case dir == "" || p.Link || p.InBundle:
 			continue
@@ -83,6 +86,8 @@ func ReadLock(data []byte, platform Platform) (*Locked, error) {
 	if len(bad) > 0 {
 		return nil, fmt.Errorf("read package-lock.json: %d packages cannot be pinned:\n  %s", len(bad), strings.Join(bad, "\n  "))
 	}
+	slices.Sort(out.Folders)
+	out.Folders = slices.Compact(out.Folders)
 	slices.SortFunc(out.Artifacts, func(a, b lock.Artifact) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Version, b.Version), strings.Compare(a.Hint, b.Hint))
 	})
@@ -91,6 +96,12 @@ func ReadLock(data []byte, platform Platform) (*Locked, error) {
 		return a.Name == b.Name && a.Version == b.Version && a.Hash == b.Hash
 	})
 	return out, nil
+}
+
+// outermost is the first node_modules folder on the way to dir.
+func outermost(dir string) string {
+	i := strings.Index("/"+dir, "/node_modules/")
+	return dir[:i+len("node_modules")]
 }
 
 // pin turns one entry of the lock into an artifact.
