@@ -1,0 +1,3 @@
+"""The backend of Gatehouse."""
+
+__version__ = "1.4.0"

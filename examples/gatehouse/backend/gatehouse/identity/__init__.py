@@ -1,0 +1,1 @@
+"""Users, the first of them, and the notices they get."""

@@ -1,0 +1,1 @@
+"""Gatehouse as an OAuth2 and OpenID Connect provider."""
