@@ -45,8 +45,34 @@ func (d *Derivation) SetStructured(attrs map[string]any) error {
 	if d.Env == nil {
 		d.Env = map[string]string{}
 	}
-	d.Env[structuredVar] = strings.TrimSuffix(b.String(), "\n")
+	d.Env[structuredVar] = rawSeparators(strings.TrimSuffix(b.String(), "\n"))
 	return nil
+}
+
+// rawSeparators undoes the escapes of U+2028 and U+2029, which encoding/json always writes and Nix never.
+func rawSeparators(text string) string {
+	if !strings.Contains(text, `\u202`) {
+		return text
+	}
+	var b strings.Builder
+	for {
+		i := strings.IndexByte(text, '\\')
+		if i < 0 {
+			return b.String() + text
+		}
+		b.WriteString(text[:i])
+		switch text = text[i:]; {
+		case strings.HasPrefix(text, `\u2028`):
+			b.WriteString("\u2028")
+			text = text[6:]
+		case strings.HasPrefix(text, `\u2029`):
+			b.WriteString("\u2029")
+			text = text[6:]
+		default: // an escape is two bytes at least; the second may be a backslash
+			b.WriteString(text[:2])
+			text = text[2:]
+		}
+	}
 }
 
 // Structured is the JSON object of structured attributes, nil if there are none. It is shared with a.

@@ -89,7 +89,10 @@ func (p *parser) derivation(d *Derivation) error {
 		p.fail("bytes follow its end")
 	}
 	if p.err == nil {
-		p.err = p.checkOutputs(d)
+		p.err = d.check()
+	}
+	if p.err == nil {
+		p.err = checkFixed(d)
 	}
 	return p.err
 }
@@ -190,29 +193,18 @@ func (p *parser) variable(d *Derivation) {
 	d.Env[f[0]] = f[1]
 }
 
-// checkOutputs makes sure of what the grammar alone does not say.
-func (p *parser) checkOutputs(d *Derivation) error {
-	if len(d.Outputs) == 0 {
-		return errors.New("no outputs")
+// checkFixed makes sure that a fixed output has the path that its hash gives.
+func checkFixed(d *Derivation) error {
+	if !d.IsFixed() {
+		return nil
 	}
-	for _, name := range d.OutputNames() {
-		o := d.Outputs[name]
-		if err := nix.CheckName(nix.OutputName(d.Name, name)); err != nil {
-			return fmt.Errorf("output %q: %w", name, err)
-		}
-		if o.CA.IsZero() {
-			continue
-		}
-		if !d.IsFixed() {
-			return fmt.Errorf("output %s: a fixed output must be the only one and called out", name)
-		}
-		want, err := nix.FixedPath(d.Name, o.CA, nil, false)
-		if err != nil {
-			return fmt.Errorf("output %s: %w", name, err)
-		}
-		if o.Path != want {
-			return fmt.Errorf("output %s: path is %s, its hash gives %s", name, o.Path, want)
-		}
+	o := d.Outputs["out"]
+	want, err := nix.FixedPath(d.Name, o.CA, nil, false)
+	if err == nil && o.Path != want {
+		err = fmt.Errorf("path is %s, its hash gives %s", o.Path, want)
+	}
+	if err != nil {
+		return fmt.Errorf("output out: %w", err)
 	}
 	return nil
 }
