@@ -1,7 +1,8 @@
 # People's habits; each target is one ordinary command.
-.PHONY: build test
+.PHONY: build test vet
 build:
 	CGO_ENABLED=0 go build -trimpath -o headwater ./cmd/headwater
 test:
-	go vet ./...
 	go test ./...
+vet:
+	go vet ./...
