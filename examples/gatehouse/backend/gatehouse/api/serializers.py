@@ -19,6 +19,10 @@ class UserSerializer(serializers.ModelSerializer):
             "last_login", "password",
         ]  # fmt: skip
         read_only_fields = ["id", "last_login"]
+        extra_kwargs = {
+            "is_active": {"help_text": "Whether the user may sign in."},
+            "is_staff": {"help_text": "Whether the user may administer Gatehouse."},
+        }
 
     def validate(self, attrs):
         if "password" in attrs:
@@ -119,7 +123,7 @@ class ApplicationSerializer(serializers.ModelSerializer):
         return instance
 
 
-class NewApplicationSerializer(ApplicationSerializer):
+class CreatedApplicationSerializer(ApplicationSerializer):
     """An application just made. Its secret is told this once; "" if it is not confidential."""
 
     client_secret = serializers.SerializerMethodField()

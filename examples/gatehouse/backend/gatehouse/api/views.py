@@ -26,7 +26,7 @@ from gatehouse.identity.models import Notice, User
 from .serializers import (
     ApplicationSerializer,
     EventSerializer,
-    NewApplicationSerializer,
+    CreatedApplicationSerializer,
     NoticeSerializer,
     SessionSerializer,
     SignInSerializer,
@@ -80,17 +80,20 @@ class StatusView(APIView):
 
     @extend_schema(responses={200: StatusSerializer, 503: StatusSerializer})
     def get(self, request):
-        status = {"version": __version__, "database": False, "migrated": False}
+        status = {"version": __version__, "database": True, "migrated": False}
         try:
-            executor = MigrationExecutor(connection)
-            status["database"] = True
-            status["migrated"] = not executor.migration_plan(executor.loader.graph.leaf_nodes())
+            status["migrated"] = is_migrated()
         except DatabaseError:
-            pass  # the answer says so
+            status["database"] = False
         return Response(StatusSerializer(status).data, status=200 if status["migrated"] else 503)
 
 
-@extend_schema_view(create=extend_schema(request=ApplicationSerializer, responses={201: NewApplicationSerializer}))
+def is_migrated() -> bool:
+    executor = MigrationExecutor(connection)
+    return not executor.migration_plan(executor.loader.graph.leaf_nodes())
+
+
+@extend_schema_view(create=extend_schema(request=ApplicationSerializer, responses={201: CreatedApplicationSerializer}))
 class ApplicationViewSet(viewsets.ModelViewSet):
     """OAuth2 clients: what users sign in to."""
 
@@ -100,7 +103,7 @@ class ApplicationViewSet(viewsets.ModelViewSet):
     http_method_names = ["get", "post", "patch", "delete"]
 
     def get_serializer_class(self):
-        return NewApplicationSerializer if self.action == "create" else ApplicationSerializer
+        return CreatedApplicationSerializer if self.action == "create" else ApplicationSerializer
 
     def perform_create(self, serializer):
         application = serializer.save()
