@@ -78,7 +78,7 @@ type Result struct {
 
 // Fetch downloads a to the file dst, which must not exist, in a folder that does. If a has no hash, what is served is taken:
 // that is for locking. progress, if not nil, hears the bytes done and to do, 0 for unknown; it may hear fewer after more, when
-// a download starts over. The error is a *GoneError, a *FailedError, the context's or about the local file.
+// a download starts over. The error is a *GoneError, a *Error, the context's or about the local file.
 func (c *Client) Fetch(ctx context.Context, a artifact.Artifact, dst string, progress func(done, total int64)) (Result, error) {
 	p, err := newPartial(dst, a, c.options.MaxSize, progress)
 	if err != nil {

@@ -20,21 +20,21 @@ type Try struct {
 	Err     error
 }
 
-// FailedError says that no address served an artifact.
-type FailedError struct {
+// Error says that no address served an artifact.
+type Error struct {
 	Artifact artifact.Artifact
 	Tries    []Try // in the order they failed in
 }
 
-func (e *FailedError) Error() string {
+func (e *Error) Error() string {
 	return fmt.Sprintf("fetch %s: no address served it:%s", title(e.Artifact), list(e.Tries))
 }
 
 // Unwrap gives the reasons.
-func (e *FailedError) Unwrap() []error { return reasons(e.Tries) }
+func (e *Error) Unwrap() []error { return reasons(e.Tries) }
 
 // Hint says what to do.
-func (e *FailedError) Hint() string {
+func (e *Error) Hint() string {
 	var hinted interface{ Hint() string }
 	var wrong *WrongContentError
 	var status *StatusError
@@ -124,12 +124,12 @@ func failure(a artifact.Artifact, tries []Try) error {
 			continue // was never asked
 		}
 		if !gone(t.Err) {
-			return &FailedError{a, tries}
+			return &Error{a, tries}
 		}
 		asked = true
 	}
 	if !asked {
-		return &FailedError{a, tries}
+		return &Error{a, tries}
 	}
 	return &GoneError{a, tries}
 }

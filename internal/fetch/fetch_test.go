@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -465,6 +466,25 @@ func TestFetchNoFolder(t *testing.T) {
 	if n := w.mirrors[0].count(); n != 0 {
 		t.Errorf("%d requests, want none", n)
 	}
+}
+
+// A full disk is told at once, as what it is: no other address would help.
+func TestFetchDiskFull(t *testing.T) {
+	data := content()
+	w := newWorld(t, fetch.Options{}, good(data), good(data))
+	dir := t.TempDir()
+	dst := filepath.Join(dir, "file")
+	if err := os.Symlink("/dev/full", dst+".part"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := w.client.Fetch(t.Context(), pinned(data), dst, nil)
+	if !errors.Is(err, syscall.ENOSPC) || errors.As(err, new(*fetch.Error)) {
+		t.Errorf("error %v, want that there is no space", err)
+	}
+	if n := w.mirrors[1].count(); n != 0 {
+		t.Errorf("the second address was asked")
+	}
+	only(t, dir)
 }
 
 func TestFetchFromFolder(t *testing.T) {

@@ -105,6 +105,7 @@ type meta struct {
 	ETag        string `json:"etag,omitempty"`
 	Modified    string `json:"last-modified,omitempty"`
 	Sum         string `json:"sha256"` // of the body
+	private     bool   // not to be kept (RFC 9111, "no-store")
 }
 
 func newDocuments(dir string) *documents {
@@ -155,7 +156,7 @@ func (c *Client) refresh(ctx context.Context, at registry.Address, e *entry) err
 		if err != nil {
 			return plainPath(err)
 		}
-		e.meta, e.body = meta{URL: at.URL}, body
+		e.meta, e.body = meta{URL: at.URL, private: true}, body
 		return nil
 	}
 	leave, err := c.gate.enter(ctx, u)
@@ -198,6 +199,7 @@ func (c *Client) refresh(ctx context.Context, at registry.Address, e *entry) err
 	e.meta = meta{
 		URL: resp.Request.URL.Redacted(), ContentType: resp.Header.Get("Content-Type"),
 		ETag: resp.Header.Get("ETag"), Modified: resp.Header.Get("Last-Modified"),
+		private: strings.Contains(strings.ToLower(resp.Header.Get("Cache-Control")), "no-store"),
 	}
 	return nil
 }
@@ -252,7 +254,7 @@ func (d *documents) load(key string) (meta, []byte) {
 
 // save keeps a document, for this user alone: a private registry's index is private.
 func (d *documents) save(key string, m meta, body []byte) error {
-	if d.dir == "" || m.ETag == "" && m.Modified == "" {
+	if d.dir == "" || m.private {
 		return nil
 	}
 	sum := sha256.Sum256(body)

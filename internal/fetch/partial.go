@@ -98,6 +98,10 @@ func (p *partial) expected() int64 {
 
 // reset empties the file.
 func (p *partial) reset() error {
+	if p.size == 0 && !p.resumed {
+		p.total, p.validator, p.encoding = 0, "", ""
+		return nil
+	}
 	p.hash.Reset()
 	p.size, p.total, p.validator, p.encoding, p.resumed = 0, 0, "", "", false
 	if err := p.file.Truncate(0); err != nil {

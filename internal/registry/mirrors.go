@@ -54,23 +54,37 @@ type Mirrors struct {
 	PlainRedirects []string            `yaml:"plain-redirects"`
 }
 
+// SettingsError says that the operator's registries.yaml is not right.
+type SettingsError struct {
+	File string
+	Err  error
+}
+
+func (e *SettingsError) Error() string { return "read " + e.File + ": " + e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *SettingsError) Unwrap() error { return e.Err }
+
+// Hint says what to do.
+func (e *SettingsError) Hint() string { return "see docs/registries.md for what the file may hold" }
+
 // ParseMirrors reads a registries.yaml. Unknown keys are errors.
 func ParseMirrors(data []byte) (*Mirrors, error) {
 	m := new(Mirrors)
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	dec.KnownFields(true)
 	if err := dec.Decode(m); err != nil {
-		return nil, fmt.Errorf("parse registries.yaml: %w", err)
+		return nil, fmt.Errorf("parse: %w", err)
 	}
 	if err := dec.Decode(new(yaml.Node)); err != io.EOF {
-		return nil, errors.New("parse registries.yaml: more than one YAML document in the file")
+		return nil, errors.New("parse: more than one YAML document in the file")
 	}
 	if m.Format != MirrorsFormat {
-		return nil, fmt.Errorf("parse registries.yaml: format %d (key \"registries\"), this program reads %d", m.Format, MirrorsFormat)
+		return nil, fmt.Errorf("parse: format %d (key \"registries\"), this program reads %d", m.Format, MirrorsFormat)
 	}
 	for scope := range m.NPMScopes {
 		if !strings.HasPrefix(scope, "@") || strings.Contains(scope, "/") {
-			return nil, fmt.Errorf("parse registries.yaml: npm-scopes: %q is not a scope, like \"@acme\"", scope)
+			return nil, fmt.Errorf("parse: npm-scopes: %q is not a scope, like \"@acme\"", scope)
 		}
 	}
 	return m, nil
@@ -120,16 +134,19 @@ func readMirrors(m Machine) (*mirrors, error) {
 			return nil, err
 		}
 		if data == nil && name == explicit && name != "" {
-			return nil, fmt.Errorf("read %s (HEADWATER_REGISTRIES): does not exist", name)
+			return nil, &SettingsError{name, errors.New("does not exist, though HEADWATER_REGISTRIES names it")}
 		}
 		if data == nil {
 			continue
 		}
 		file, err := ParseMirrors(data)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return nil, &SettingsError{name, err}
 		}
-		return out, out.fill(m, file, name)
+		if err := out.fill(m, file, name); err != nil {
+			return nil, &SettingsError{name, err}
+		}
+		return out, nil
 	}
 	return out, nil
 }
@@ -141,7 +158,7 @@ func (o *mirrors) fill(m Machine, file *Mirrors, name string) error {
 			from := fmt.Sprintf("%s[%d] in %s", key, i, m.tilde(name))
 			base, err := o.base(m, r, from)
 			if err != nil {
-				problems = append(problems, fmt.Errorf("%s: %w", from, err))
+				problems = append(problems, fmt.Errorf("%s[%d] %w", key, i, err))
 				continue
 			}
 			out = append(out, base)
@@ -190,6 +207,9 @@ func newBase(raw, from string, c *credentials) (Base, error) {
 	u, err := parseURL(strings.NewReplacer("{", open, "}", shut).Replace(strings.TrimSpace(raw)))
 	if err != nil {
 		return Base{}, err
+	}
+	if strings.Contains(u.Host, open) || strings.Contains(u.Host, shut) {
+		return Base{}, errors.New("has braces in its host") // a lock must not choose whom to ask
 	}
 	c.takeUser(u)
 	u.Fragment, u.RawFragment = "", ""

@@ -433,8 +433,9 @@ func TestBrokenMirrors(t *testing.T) {
 		{"registries: 2\n", `format 2 (key "registries"), this program reads 1`},
 		{"registries: 1\nnmp: []\n", "field nmp not found"},
 		{"registries: 1\n---\nregistries: 1\n", "more than one YAML document"},
-		{"registries: 1\nnpm: [ftp://a.example, https://]\n", `npm[0] in /etc/headwater/registries.yaml: has scheme "ftp", want https, http or file`},
-		{"registries: 1\nnpm: [ftp://a.example, https://]\n", `npm[1] in /etc/headwater/registries.yaml: names no host`},
+		{"registries: 1\nnpm: [ftp://a.example, https://]\n", `npm[0] has scheme "ftp", want https, http or file`},
+		{"registries: 1\nnpm: [ftp://a.example, https://]\n", `npm[1] names no host`},
+		{"registries: 1\nnpm: ['https://{name}.example/']\n", "has braces in its host"},
 		{"registries: 1\nnpm: ['https://a.example/?a=b']\n", "has a query"},
 		{"registries: 1\nnpm: ['https://a.example/{nam}']\n", "unknown placeholder"},
 		{"registries: 1\nnpm: ['https://u:${TOKEN}@a.example']\n", "${TOKEN} is not set"},
@@ -443,7 +444,7 @@ func TestBrokenMirrors(t *testing.T) {
 	}
 	for _, tt := range tests {
 		_, err := registry.Open(machine(map[string]string{own: tt.text}, nil), registry.Options{})
-		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "s3cr3t") {
+		if !errors.As(err, new(*registry.SettingsError)) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "s3cr3t") {
 			t.Errorf("%q: error %v, want %q", tt.text, err, tt.want)
 		}
 	}
