@@ -1,0 +1,2 @@
+import "@gatehouse/elements";
+import "./app";
