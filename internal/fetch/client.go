@@ -103,38 +103,35 @@ func (c *Client) Fetch(ctx context.Context, a artifact.Artifact, dst string, pro
 	return Result{Hash: p.sum(), Size: p.size, From: from}, nil
 }
 
-// place is an address that may yet serve.
+// place is an address that failed for now.
 type place struct {
-	address registry.Address
-	err     error     // of the last try
-	due     time.Time // not to be tried before
+	registry.Address
+	due time.Time // not to be asked again before
 }
 
-// walk tries the addresses in order until one serves, and those that failed for now again, in rounds.
-func (c *Client) walk(ctx context.Context, a artifact.Artifact, seq iter.Seq2[registry.Address, error], try func(context.Context, registry.Address) error) error {
+// walk asks the addresses in order until one serves, and those that failed for now again, in rounds.
+func (c *Client) walk(ctx context.Context, a artifact.Artifact, seq iter.Seq2[registry.Address, error], ask func(context.Context, registry.Address) error) error {
 	var failed []Try
-	var waiting []*place
-	note := func(p *place, round int) (stop bool, err error) {
-		err = try(ctx, p.address)
+	var waiting []place
+	// visit reports whether the walk ends there, by success or by what no other address would change.
+	visit := func(at registry.Address, round int) (end bool, err error) {
+		err = ask(ctx, at)
 		var later *laterError
 		switch {
 		case err == nil || ctx.Err() != nil || errors.As(err, new(*localError)):
-			return true, err
+			return true, c.wrap(ctx, a, err)
 		case errors.As(err, &later) && round+1 < c.options.Rounds && later.after <= c.options.MaxWait:
-			p.err, p.due = err, time.Now().Add(max(later.after, c.backoff(round)))
-			waiting = append(waiting, p)
+			waiting = append(waiting, place{at, time.Now().Add(max(later.after, c.backoff(round)))})
 		default:
-			failed = append(failed, Try{p.address, err})
+			failed = append(failed, Try{at, err})
 		}
 		return false, nil
 	}
-	for address, err := range seq {
+	for at, err := range seq {
 		if err != nil {
-			failed = append(failed, Try{address, err})
-			continue
-		}
-		if stop, err := note(&place{address: address}, 0); stop {
-			return c.wrap(ctx, a, err)
+			failed = append(failed, Try{at, err})
+		} else if end, err := visit(at, 0); end {
+			return err
 		}
 	}
 	for round := 1; len(waiting) > 0; round++ {
@@ -144,17 +141,18 @@ func (c *Client) walk(ctx context.Context, a artifact.Artifact, seq iter.Seq2[re
 			if err := sleepUntil(ctx, p.due); err != nil {
 				return c.wrap(ctx, a, err)
 			}
-			if stop, err := note(p, round); stop {
-				return c.wrap(ctx, a, err)
+			if end, err := visit(p.Address, round); end {
+				return err
 			}
 		}
 	}
-	if ctx.Err() != nil {
-		return c.wrap(ctx, a, ctx.Err())
+	if err := ctx.Err(); err != nil {
+		return c.wrap(ctx, a, err)
 	}
 	return failure(a, failed)
 }
 
+// wrap names the artifact in an error that ends its walk.
 func (c *Client) wrap(ctx context.Context, a artifact.Artifact, err error) error {
 	if err == nil {
 		return nil

@@ -74,6 +74,9 @@ func (c *Client) attempt(ctx context.Context, at registry.Address, p *partial) e
 		return err
 	}
 	defer leave()
+	if err := p.open(); err != nil {
+		return err
+	}
 	ctx, watch := newWatch(ctx, c.options.Stall)
 	defer watch.stop()
 	req, err := c.request(ctx, u, at.Accept)
@@ -280,7 +283,7 @@ func (r *watched) Read(b []byte) (int, error) {
 
 // copyFile reads a file of this machine, as a mirror in a folder has it.
 func copyFile(name string, p *partial) error {
-	if err := p.reset(); err != nil {
+	if err := errors.Join(p.open(), p.reset()); err != nil {
 		return err
 	}
 	f, err := os.Open(name)

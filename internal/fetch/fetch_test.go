@@ -468,6 +468,32 @@ func TestFetchNoFolder(t *testing.T) {
 	}
 }
 
+// Many more downloads may wait than files can be open.
+func TestFetchMany(t *testing.T) {
+	var old syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	few := old
+	few.Cur = 128
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few); err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old)
+	data := content()[:100]
+	w := newWorld(t, fetch.Options{}, good(data))
+	dir := t.TempDir()
+	var wg sync.WaitGroup
+	for i := range 500 {
+		wg.Go(func() {
+			if _, err := w.client.Fetch(t.Context(), pinned(data), filepath.Join(dir, strconv.Itoa(i)), nil); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
 // A full disk is told at once, as what it is: no other address would help.
 func TestFetchDiskFull(t *testing.T) {
 	data := content()

@@ -14,7 +14,7 @@ import (
 	"headwater/internal/nix"
 )
 
-// partial is a file being downloaded, "<dst>.part", with the hash of what it has so far.
+// partial is a file being downloaded, "<dst>.part", made by open, with the hash of what it has so far.
 type partial struct {
 	dst      string
 	file     *os.File
@@ -34,20 +34,29 @@ type partial struct {
 }
 
 func newPartial(dst string, a artifact.Artifact, max int64, progress func(done, total int64)) (*partial, error) {
-	f, err := os.OpenFile(dst+".part", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
-	if err != nil {
-		return nil, err
-	}
 	if progress == nil {
 		progress = func(int64, int64) {}
 	}
-	p := &partial{dst: dst, file: f, want: a, max: max, progress: progress}
+	p := &partial{dst: dst, want: a, max: max, progress: progress}
 	p.hash = p.algo().New()
 	if p.hash == nil {
-		p.remove()
 		return nil, fmt.Errorf("unknown hash algorithm %q", p.algo())
 	}
 	return p, nil
+}
+
+// open makes the file, if there is none yet. That is left until there is something to write, because many more downloads may
+// wait for their turn than files can be open.
+func (p *partial) open() error {
+	if p.file != nil {
+		return nil
+	}
+	f, err := os.OpenFile(p.dst+".part", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return &localError{err}
+	}
+	p.file = f
+	return nil
 }
 
 func (p *partial) algo() nix.Algo {
@@ -153,9 +162,12 @@ func (p *partial) decode() error {
 	}
 	out, err := newPartial(p.dst+".decoded", p.want, p.max, nil)
 	if err != nil {
-		return &localError{err}
+		return err
 	}
 	defer out.remove()
+	if err := out.open(); err != nil {
+		return err
+	}
 	if _, err := io.Copy(out, z); err != nil {
 		return fmt.Errorf("undo content encoding gzip: %w", err)
 	}
@@ -191,6 +203,9 @@ func (p *partial) finish() error {
 
 // remove takes the partial file away; after finish there is none. Errors do not matter: the folder is the caller's to clear.
 func (p *partial) remove() {
+	if p.file == nil {
+		return
+	}
 	p.file.Close()
 	os.Remove(p.dst + ".part")
 }

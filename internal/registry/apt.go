@@ -2,6 +2,7 @@ package registry
 
 import (
 	"cmp"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -20,12 +21,14 @@ type aptSource struct {
 type aptSettings struct {
 	machine Machine
 	sources []aptSource
+	proxies map[string]string // by scheme
+	hosts   map[string]bool   // that the sources are at, with their ports
 }
 
 // readApt reads apt's sources (sources.list(5)): both the one-line and the deb822 style. On a machine of another distribution
 // they name other archives, so there they are not used.
 func readApt(m Machine) (*aptSettings, error) {
-	out := &aptSettings{machine: m}
+	out := &aptSettings{machine: m, hosts: map[string]bool{}}
 	release, err := m.read("/etc/os-release")
 	if err != nil {
 		return nil, err
@@ -59,7 +62,13 @@ func readApt(m Machine) (*aptSettings, error) {
 	}
 	// Sources that name Debian's own key are certain; the others only look alike.
 	slices.SortStableFunc(out.sources, func(a, b aptSource) int { return cmp.Compare(b.certain(), a.certain()) })
-	return out, nil
+	for _, s := range out.sources {
+		if u, err := url.Parse(s.uri); err == nil {
+			out.hosts[hostport(u)] = true
+		}
+	}
+	out.proxies, err = readAptProxies(m)
+	return out, err
 }
 
 // isDebian tells Debian's archives from others that a Debian machine uses: they have the component main, and the suite is

@@ -6,7 +6,7 @@
 //
 //  1. the operator's mirrors: registries.yaml, see Mirrors;
 //  2. what this machine's own clients are set to: GOPROXY, .npmrc, pip's and uv's files, cargo's source replacement, Maven's
-//     settings.xml, apt's sources. A client that is set to something does not ask its default, so neither do we;
+//     settings.xml, apt's sources and its proxy. A client that is set to something does not ask its default, so neither do we;
 //  3. the address that upstream's own lock names (artifact.Hint);
 //  4. what the ecosystem's own client takes when nothing is set. That address is read out of the client's own files: of the
 //     one installed on this machine or, where there is none, of the one in Debian's package of it, which Options.ClientFile

@@ -57,6 +57,7 @@ type state struct {
 	defaults map[Service]*once
 	netrc    func() ([]netrc, error)
 	proxy    func(*url.URL) (*url.URL, error)
+	apt      func() (*aptSettings, error)
 }
 
 // client is what a client of this machine is set to.
@@ -87,6 +88,7 @@ func Open(m Machine, o Options) (*Registry, error) {
 		s.defaults[service] = new(once)
 	}
 	apt := sync.OnceValues(func() (*aptSettings, error) { return readApt(m) })
+	s.apt = apt
 	s.clients = map[Service]func() (*client, error){
 		Go:             sync.OnceValues(func() (*client, error) { return readGo(m) }),
 		NPM:            sync.OnceValues(func() (*client, error) { return readNPM(m) }),
@@ -320,8 +322,19 @@ func (r *Registry) Authorization(u *url.URL) (string, error) {
 	return netrcHeader(machines, u), err
 }
 
-// Proxy is the HTTP proxy to use for a request (http_proxy, https_proxy, no_proxy), nil for none. It fits http.Transport.
-func (r *Registry) Proxy(req *http.Request) (*url.URL, error) { return r.proxy(req.URL) }
+// Proxy is the HTTP proxy to use for a request, nil for none: apt's for the archives that apt is set to, otherwise that of the
+// environment (http_proxy, https_proxy, no_proxy). It fits http.Transport.
+func (r *Registry) Proxy(req *http.Request) (*url.URL, error) {
+	if !r.mirrors.only {
+		// Faults of apt's files are told where its addresses are asked for.
+		if apt, err := r.apt(); err == nil && apt.hosts[hostport(req.URL)] {
+			if p, set := aptProxy(apt.proxies, req.URL); set {
+				return p, nil
+			}
+		}
+	}
+	return r.proxy(req.URL)
+}
 
 // PlainRedirect says whether redirects from https to http are followed for a host. The operator lists such hosts.
 func (r *Registry) PlainRedirect(host string) bool { return slices.Contains(r.mirrors.plain, host) }

@@ -480,6 +480,44 @@ func TestProxy(t *testing.T) {
 	}
 }
 
+// A caching proxy that is set for apt alone is used for apt's archives alone.
+func TestAptProxy(t *testing.T) {
+	sources := "Types: deb\nURIs: http://deb.example/debian https://tls.example/debian\nSuites: trixie\nComponents: main\n"
+	tests := []struct {
+		conf string
+		want [3]string // for an archive over http, one over https, another host
+	}{
+		{"", [3]string{"http://env.example:1", "<nil>", "http://env.example:1"}},
+		{"Acquire::http::Proxy \"http://apt.example:3142\"; // c\n", [3]string{"http://apt.example:3142", "http://apt.example:3142", "http://env.example:1"}},
+		{"# c\nAcquire { Retries \"3\"; http { /* ; */ Proxy \"http://apt.example:3142\"; }; https::Proxy \"DIRECT\"; };\n",
+			[3]string{"http://apt.example:3142", "<nil>", "http://env.example:1"}},
+		{"Acquire { http { Proxy \"http://apt", [3]string{"http://env.example:1", "<nil>", "http://env.example:1"}},
+	}
+	for _, tt := range tests {
+		r := open(t, machine(map[string]string{
+			"/etc/os-release": "ID=debian\nVERSION_CODENAME=trixie\n", "/etc/apt/sources.list.d/d.sources": sources, "/etc/apt/apt.conf.d/02proxy": tt.conf,
+		}, map[string]string{"http_proxy": "http://env.example:1"}), registry.Options{})
+		var got [3]string
+		for i, raw := range []string{"http://deb.example/x", "https://tls.example/x", "http://other.example/x"} {
+			u, err := url.Parse(raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			proxy, err := r.Proxy(&http.Request{URL: u})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[i] = "<nil>"
+			if proxy != nil {
+				got[i] = proxy.String()
+			}
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.conf, diff)
+		}
+	}
+}
+
 func TestRedact(t *testing.T) {
 	for raw, want := range map[string]string{
 		"https://u:p@a.example/x?sig=1#f": "https://a.example/x?…",
@@ -525,11 +563,12 @@ func FuzzSettings(f *testing.F) {
 	f.Add("Types: deb\nURIs: http://a.example\nSuites: trixie\nComponents: main\n\nTypes: deb\n")
 	f.Add("<settings><mirrors><mirror><mirrorOf>*</mirrorOf><url>https://a.example</url></mirror></mirrors></settings>")
 	f.Add("[[index]]\nurl = \"https://a.example\"\n[source.crates-io]\nreplace-with = \"x\"\n[source.x]\nregistry = \"sparse+https://a.example\"\n")
+	f.Add("Acquire { http { Proxy \"http://a.example\"; }; };")
 	f.Add("machine a.example login b password c\nmacdef x\n\nmachine\n")
 	f.Add("registries: 1\nnpm: ['https://a.example/{file}']\npypi: [/x]\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		files := map[string]string{"/etc/os-release": "ID=debian\nVERSION_CODENAME=trixie\n"}
-		for _, name := range []string{home + "/.npmrc", "/etc/pip.conf", home + "/.config/go/env", "/etc/apt/sources.list", "/etc/apt/sources.list.d/a.sources",
+		for _, name := range []string{home + "/.npmrc", "/etc/pip.conf", home + "/.config/go/env", "/etc/apt/sources.list", "/etc/apt/sources.list.d/a.sources", "/etc/apt/apt.conf",
 			home + "/.m2/settings.xml", home + "/.config/uv/uv.toml", home + "/.cargo/config.toml", home + "/.netrc"} {
 			files[name] = text
 		}
@@ -548,6 +587,9 @@ func FuzzSettings(f *testing.F) {
 					}
 					if _, err := r.Authorization(u); err != nil {
 						t.Errorf("authorization for %s: %v", address.URL, err)
+					}
+					if _, err := r.Proxy(&http.Request{URL: u}); err != nil {
+						t.Errorf("proxy for %s: %v", address.URL, err)
 					}
 				}
 			}
