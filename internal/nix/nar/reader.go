@@ -222,6 +222,9 @@ func (r *Reader) endNode() error {
 
 func (r *Reader) take(n int) ([]byte, error) {
 	b, err := r.r.Peek(n)
+	if err == io.EOF { // bare, it would say that the archive is complete
+		err = malformed("%w", io.ErrUnexpectedEOF)
+	}
 	if err != nil {
 		return nil, err
 	}
