@@ -52,8 +52,10 @@ func unpack(ctx context.Context, r io.Reader, to string, info PathInfo) error {
 	// One byte more than promised is enough to know, and bounds what a hostile sender can make us write.
 	err := nar.Unpack(ctx, io.LimitReader(r, info.NARSize+1), to, sum)
 	switch {
-	case sum.n > info.NARSize:
+	case err == nil && sum.n > info.NARSize:
 		return fmt.Errorf("%w: NAR is longer than %d bytes", ErrMismatch, info.NARSize)
+	case errors.Is(err, nar.ErrFormat):
+		return fmt.Errorf("%w: %w", ErrMismatch, err)
 	case err != nil:
 		return err
 	case sum.n < info.NARSize:

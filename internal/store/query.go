@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -106,39 +108,38 @@ func neighbours(c *sqlite.Conn, path nix.StorePath, reverse bool) ([]nix.StorePa
 	return out, err
 }
 
-// Closure is the paths and all that they refer to, or with reverse all that refers to them; invalid ones are an error.
-// The given paths come first; the order is the same for the same store.
+// Closure is the paths and all that they refer to, or with reverse all that refers to them, sorted; invalid paths are an
+// error.
 func (s *Store) Closure(ctx context.Context, paths []nix.StorePath, reverse bool) ([]nix.StorePath, error) {
-	seen := map[nix.StorePath]bool{}
-	var out []nix.StorePath
-	add := func(ps []nix.StorePath) {
-		for _, p := range ps {
-			if !seen[p] {
-				seen[p] = true
-				out = append(out, p)
-			}
-		}
+	const (
+		starts   = "select id from ValidPaths where path in (select value from json_each(?))"
+		forward  = "select reference from Refs join reached on referrer = id"
+		backward = "select referrer from Refs join reached on reference = id"
+	)
+	step := forward
+	if reverse {
+		step = backward
 	}
-	add(paths)
-	err := s.read(ctx, func(c *sqlite.Conn) error {
-		for _, p := range out {
-			if id, err := pathID(c, p); err != nil {
+	list, err := json.Marshal(paths)
+	if err != nil {
+		return nil, fmt.Errorf("closure: %w", err)
+	}
+	var out []nix.StorePath
+	err = s.read(ctx, func(c *sqlite.Conn) error {
+		return rows(c, "with recursive reached(id) as ("+starts+" union "+step+") select path from ValidPaths join reached using (id) order by path",
+			func(r *sqlite.Stmt) error {
+				p, err := nix.ParseStorePath(r.ColumnText(0))
+				out = append(out, p)
 				return err
-			} else if id == 0 {
-				return fmt.Errorf("%s: %w", p, ErrInvalid)
-			}
-		}
-		for i := 0; i < len(out); i++ {
-			next, err := neighbours(c, out[i], reverse)
-			if err != nil {
-				return err
-			}
-			add(next)
-		}
-		return nil
+			}, string(list))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("closure: %w", err)
+	}
+	for _, p := range paths {
+		if _, ok := slices.BinarySearch(out, p); !ok {
+			return nil, fmt.Errorf("closure: %s: %w", p, ErrInvalid)
+		}
 	}
 	return out, nil
 }

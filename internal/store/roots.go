@@ -18,7 +18,6 @@ import (
 )
 
 // AddTempRoot keeps paths, valid or not yet, from every collector until the store is closed or the process ends.
-// One process has one file of temporary roots per store: open a store once per process.
 func (s *Store) AddTempRoot(ctx context.Context, paths ...nix.StorePath) error {
 	s.rootsMu.Lock()
 	defer s.rootsMu.Unlock()
@@ -42,7 +41,7 @@ func (s *Store) AddTempRoot(ctx context.Context, paths ...nix.StorePath) error {
 
 func (s *Store) addTempRoots(ctx context.Context, paths []nix.StorePath) error {
 	if s.tempRoots == nil {
-		f, err := createTempRoots(ctx, s.state("temproots", strconv.Itoa(os.Getpid())))
+		f, err := createTempRoots(s.state("temproots"))
 		if err != nil {
 			return err
 		}
@@ -81,27 +80,30 @@ func (s *Store) addTempRoots(ctx context.Context, paths []nix.StorePath) error {
 	return err
 }
 
-func createTempRoots(ctx context.Context, name string) (*os.File, error) {
-	for {
-		// A file of our own process id is a dead process's.
-		if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, err
+// createTempRoots makes a file of this store's own, locked. Collectors read every file there, Nix's too, whatever follows
+// the process id in its name; and nobody else takes such a name for a dead namesake's.
+func createTempRoots(dir string) (*os.File, error) {
+	for n := 1; ; n++ {
+		name := filepath.Join(dir, strconv.Itoa(os.Getpid())+"-"+strconv.Itoa(n))
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		if errors.Is(err, os.ErrExist) {
+			continue
 		}
-		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
 			return nil, err
 		}
-		if err := flock(ctx, f, unix.LOCK_EX); err != nil {
+		held, err := tryLock(f)
+		if err != nil {
 			return nil, errors.Join(err, f.Close())
 		}
 		fi, err := f.Stat()
 		if err != nil {
 			return nil, errors.Join(err, f.Close())
 		}
-		if fi.Size() == 0 {
+		if held && fi.Size() == 0 {
 			return f, nil
 		}
-		f.Close() // a collector took it for stale before we had locked it
+		f.Close() // a collector took it for stale before it was locked, and deletes it
 	}
 }
 

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,38 +15,6 @@ import (
 	"headwater/internal/nix"
 	"headwater/internal/store"
 )
-
-func clock() time.Time { return time.Unix(1700000000, 0) }
-
-func open(t testing.TB, dir string) *store.Store {
-	t.Helper()
-	s, err := store.Open(context.Background(), dir, store.Options{Now: clock})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
-
-func nixStore(t testing.TB, dir string, args ...string) string {
-	t.Helper()
-	exe, err := exec.LookPath("nix-store")
-	if err != nil {
-		t.Skip("nix-store is not on PATH: real Nix cannot judge")
-	}
-	cmd := exec.Command(exe, append([]string{"--store", dir}, args...)...)
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("nix-store %v: %v\n%s", args, err, &stderr)
-	}
-	return strings.TrimSpace(string(out))
-}
 
 const a, b nix.StorePath = "/nix/store/00000000000000000000000000000000-a", "/nix/store/11111111111111111111111111111111-b"
 
@@ -72,7 +38,7 @@ func TestRegisterQueryClosure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(want, got, cmp.Comparer(func(x, y nix.Hash) bool { return x == y })); d != "" {
+	if d := cmp.Diff(want, got, equalHashes); d != "" {
 		t.Error(d)
 	}
 	rev, err := s.Closure(ctx, []nix.StorePath{a}, true)
@@ -134,19 +100,5 @@ func TestLockExcludes(t *testing.T) {
 	wg.Wait()
 	if total != 20 {
 		t.Errorf("%d of 20 had the lock", total)
-	}
-}
-
-func BenchmarkOpenExisting(bm *testing.B) {
-	dir := bm.TempDir()
-	open(bm, dir)
-	for bm.Loop() {
-		s, err := store.Open(context.Background(), dir, store.Options{Now: clock})
-		if err != nil {
-			bm.Fatal(err)
-		}
-		if err := s.Close(); err != nil {
-			bm.Fatal(err)
-		}
 	}
 }
