@@ -38,7 +38,7 @@ func services() []Service {
 // Options adjust a Registry.
 type Options struct {
 	// ClientFile returns one file of a Debian package: how a client's own default is found where the client is not installed.
-	// file is its path in the package, without leading slash. The package is to be verified as any other of a root is. It is
+	// file is its path in the package, without leading slash; it may be a symbolic link to a file beside it. The package is to be verified as any other of a root is. It is
 	// never called to find Debian's own address. nil: that way is not open.
 	ClientFile func(ctx context.Context, pkg, file string) ([]byte, error)
 }
