@@ -1,4 +1,3 @@
-// Package golang locks and derives components of the Go ecosystem.
 package golang
 
 import (
@@ -89,6 +88,14 @@ func (s Sum) Check(file string, open func(string) (io.ReadCloser, error)) error 
 		return &MismatchError{Module: s.Module, Want: s.Hash, Got: got}
 	}
 	return nil
+}
+
+// key tells the sum's subject apart from all others.
+func (s Sum) key() string {
+	if s.GoMod {
+		return s.Module.Path + "\x00" + s.Module.Version + "/go.mod\x00"
+	}
+	return s.Module.Path + "\x00" + s.Module.Version + "\x00"
 }
 
 // File is the name below the module's folder of a proxy: "@v/v1.2.3.zip" without the "@v/" (Go Modules Reference,

@@ -1,0 +1,282 @@
+package golang
+
+import (
+	_ "embed"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/mod/module"
+
+	"headwater/internal/dag"
+	"headwater/internal/ecosystem"
+	"headwater/internal/lock"
+)
+
+// The scripts of the nodes. prelude begins all that run Go; cache fills the build cache from "caches", seal leaves of it
+// what is new.
+var (
+	//go:embed toolchain.sh
+	toolchainScript string
+	//go:embed prelude.sh
+	prelude string
+	//go:embed std.sh
+	stdScript string
+	//go:embed modules.sh
+	modulesScript string
+	//go:embed deps.sh
+	depsScript string
+	//go:embed cache.sh
+	cacheScript string
+	//go:embed seal.sh
+	sealScript string
+)
+
+// Where things are during a build. They are not below /usr, which is read-only, and stand in no output thanks to -trimpath.
+const (
+	goRoot   = "/opt/go"
+	modCache = "/opt/go-modules"
+	goCache  = "/build/.go-cache"
+)
+
+// Derive implements ecosystem.Ecosystem.
+func (Golang) Derive(r ecosystem.DeriveRequest) (*dag.Node, error) {
+	d, err := newDeriver(r)
+	if err != nil {
+		return nil, err
+	}
+	if d.toolchain, err = d.makeToolchain(); err != nil {
+		return nil, err
+	}
+	if d.std, err = d.makeStd(); err != nil {
+		return nil, err
+	}
+	if len(d.m.Sums) > 0 {
+		if d.modules, err = d.makeModules(); err != nil {
+			return nil, err
+		}
+	}
+	deps, err := d.makeDeps()
+	if err != nil {
+		return nil, err
+	}
+	return d.component(deps)
+}
+
+// deriver makes one component's nodes.
+type deriver struct {
+	ecosystem.DeriveRequest
+	o         options
+	m         *modules
+	goVersion string
+	imports   []string
+	toolchain *dag.Node
+	std       *dag.Node
+	modules   *dag.Node // nil where no module is needed, or all are vendored
+}
+
+func newDeriver(r ecosystem.DeriveRequest) (*deriver, error) {
+	o, err := parseOptions(r.Component)
+	if err != nil {
+		return nil, err
+	}
+	d := &deriver{DeriveRequest: r, goVersion: r.Recipe.Toolchains["go"]}
+	if d.goVersion == "" {
+		return nil, errNoToolchain
+	}
+	fsys := r.Source.FS()
+	if d.m, err = readModules(fsys, r.Component, o); err != nil {
+		return nil, err
+	}
+	if !d.m.Vendored && !r.Lock.Inputs[path.Join(d.m.Top, "vendor/modules.txt")].IsZero() && (o.Vendor == nil || *o.Vendor) {
+		return nil, fmt.Errorf("%s/vendor is in the source but not in the component's src: add it, or set the option vendor to false", d.m.Top)
+	}
+	dir := path.Join(".", r.Component.Dir)
+	if len(o.Packages) == 0 {
+		switch {
+		case len(r.Component.Build) > 0:
+			o.Packages = []string{"./..."}
+		case d.m.main(fsys, dir, o, d.goVersion, r.Component.Env):
+			o.Packages = []string{"."}
+		default:
+			return nil, fmt.Errorf("%s is not the folder of a main package: name what to build in the option packages, such as [./cmd/server]", dir)
+		}
+	}
+	d.o = o
+	d.imports, err = d.m.imports(fsys, dir, o, d.goVersion, r.Component.Env)
+	return d, err
+}
+
+// env is what all that runs Go sees, of which the recipe's environment is a part.
+func (d *deriver) env(flags string) map[string]string {
+	env := toolEnv(d.Component.Env)
+	maps.Copy(env, map[string]string{
+		"GOENV": "off", "GOTOOLCHAIN": "local", "GOPROXY": "off", "GOSUMDB": "off", "GOFLAGS": flags, "CGO_ENABLED": "0",
+	})
+	if d.o.Cgo {
+		env["CGO_ENABLED"] = "1"
+	}
+	return env
+}
+
+// mod is the value of the go command's -mod. Where nothing of the component is built, "mod" is used: it lets generated modules
+// be missing. A workspace does not take it.
+func (d *deriver) mod(building bool) string {
+	switch {
+	case d.m.Vendored:
+		return "vendor"
+	case building || d.m.Work:
+		return "readonly"
+	}
+	return "mod"
+}
+
+func (d *deriver) tools() []dag.Mount { return []dag.Mount{{From: d.toolchain, At: goRoot}} }
+
+// library mounts the module cache, if there is one.
+func (d *deriver) library() (mounts []dag.Mount, env map[string]string) {
+	if d.modules == nil {
+		return nil, map[string]string{}
+	}
+	return []dag.Mount{{From: d.modules, At: modCache}}, map[string]string{"GOMODCACHE": modCache}
+}
+
+func (d *deriver) makeToolchain() (*dag.Node, error) {
+	list := d.Toolchains["go"]
+	if len(list) != 1 {
+		return nil, fmt.Errorf("the lock has %d artifacts for the toolchain go, want 1: run headwater lock", len(list))
+	}
+	zip, err := d.Maker.Fetch(list[0].Artifact())
+	if err != nil {
+		return nil, err
+	}
+	return d.Maker.InRoot(dag.InRoot{
+		Kind: dag.Toolchain, Name: "go-" + d.goVersion, Title: "Go " + d.goVersion, Root: d.Root,
+		Inputs: []*dag.Node{zip}, Env: map[string]string{"zip": string(zip.Path())}, Script: toolchainScript,
+	})
+}
+
+func (d *deriver) makeStd() (*dag.Node, error) {
+	env := d.env(buildFlags("", stdTags(d.o.Tags)))
+	env["rare"] = "(^|/)(internal|vendor)(/|$)|^(" + strings.Join(rareStd[:], "|") + ")(/|$)"
+	return d.Maker.InRoot(dag.InRoot{
+		Kind: dag.Deps, Name: "go-" + d.goVersion + "-std", Title: "standard library of Go " + d.goVersion, Root: d.Root,
+		Mounts: d.tools(), Env: env, Script: prelude + "export GOCACHE=$out\n" + stdScript + sealScript,
+	})
+}
+
+// makeModules makes the module cache. It depends on the sums alone, not on their order or on what else go.mod says, so that
+// components of one module share it.
+func (d *deriver) makeModules() (*dag.Node, error) {
+	have := known(d.Lock.Artifacts)
+	var files, infos, sums, zips strings.Builder
+	inputs := make([]*dag.Node, 0, len(d.m.Sums))
+	for _, s := range d.m.Sums {
+		n, err := d.fetch(have, s)
+		if err != nil {
+			return nil, err
+		}
+		inputs = append(inputs, n)
+		file, err := s.proxyFile()
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(&files, "%s\t%s\n", file, n.Path())
+		if s.GoMod {
+			fmt.Fprintf(&sums, "%s %s/go.mod %s\n", s.Module.Path, s.Module.Version, s.Hash)
+			continue
+		}
+		fmt.Fprintf(&sums, "%s %s %s\n", s.Module.Path, s.Module.Version, s.Hash)
+		fmt.Fprintf(&zips, "%s@%s\n", s.Module.Path, s.Module.Version)
+		fmt.Fprintf(&infos, "%s\t%s\n", strings.TrimSuffix(file, "zip")+"info", s.Module.Version)
+	}
+	env := d.env("-mod=mod -modcacherw")
+	return d.Maker.InRoot(dag.InRoot{
+		Kind: dag.Deps, Name: "go-modules", Title: "Go modules", Component: d.Name, Root: d.Root,
+		Mounts: d.tools(), Inputs: inputs, Env: env,
+		Files:  map[string]string{"files": files.String(), "infos": infos.String(), "sums": sums.String(), "zips": zips.String()},
+		Script: prelude + "export GOMODCACHE=$out\n" + modulesScript,
+	})
+}
+
+func (d *deriver) fetch(have map[string]lock.Artifact, s Sum) (*dag.Node, error) {
+	a, err := s.artifact()
+	if err != nil {
+		return nil, err
+	}
+	locked, ok := have[a.Ref()]
+	if !ok {
+		return nil, fmt.Errorf("the lock does not have %s of %s, which go.sum names: run headwater lock", a.File, a.Name)
+	}
+	return d.Maker.Fetch(locked.Artifact())
+}
+
+// proxyFile is where a module proxy has what s is the sum of.
+func (s Sum) proxyFile() (string, error) {
+	file, err := s.File()
+	if err != nil {
+		return "", err
+	}
+	dir, err := module.EscapePath(s.Module.Path)
+	if err != nil {
+		return "", err
+	}
+	return dir + "/@v/" + file, nil
+}
+
+// makeDeps compiles what the component imports from elsewhere, nil where that is nothing.
+func (d *deriver) makeDeps() (*dag.Node, error) {
+	if len(d.imports) == 0 {
+		return nil, nil
+	}
+	src, err := d.Source.Node(d.moduleFiles()...)
+	if err != nil {
+		return nil, err
+	}
+	var missing strings.Builder
+	for i, o := range d.m.Own {
+		if !o.Missing {
+			continue
+		}
+		name := o.Path
+		if name == "" {
+			name = fmt.Sprintf("headwater.invalid/missing%d", i)
+		}
+		fmt.Fprintf(&missing, "%s\t%s\n", path.Join(d.SourceTop(), o.Dir), name)
+	}
+	mounts, env := d.library()
+	maps.Copy(env, d.env(buildFlags(d.mod(false), d.o.Tags)))
+	env["dir"], env["caches"] = d.Dir(), string(d.std.Path())
+	mounts = append(mounts, dag.Mount{From: src, At: d.SourceTop(), Writable: true})
+	return d.Maker.InRoot(dag.InRoot{
+		Kind: dag.Deps, Name: "go-dependencies", Title: "compiled dependencies of " + d.Name, Component: d.Name, Root: d.Root,
+		Mounts: append(mounts, d.tools()...), Inputs: []*dag.Node{d.std}, Env: env,
+		Files:  map[string]string{"imports": strings.Join(d.imports, "\n") + "\n", "missing": missing.String()},
+		Script: prelude + "export GOCACHE=$out\n" + cacheScript + depsScript + sealScript,
+	})
+}
+
+// globLiteral makes a folder's name a glob that names it alone.
+var globLiteral = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, "{", `\{`)
+
+// moduleFiles are patterns for what the go command reads of the own modules to find other modules' packages.
+func (d *deriver) moduleFiles() []string {
+	names := map[string]bool{}
+	add := func(dir string, files ...string) {
+		for _, f := range files {
+			names[path.Join(globLiteral.Replace(dir), f)] = true
+		}
+	}
+	if d.m.Work {
+		add(d.m.Top, "go.work", "go.work.sum")
+	}
+	if d.m.Vendored {
+		add(d.m.Top, "vendor/**")
+	}
+	for _, o := range d.m.Own {
+		add(o.Dir, "go.mod", "go.sum")
+	}
+	return slices.Sorted(maps.Keys(names))
+}

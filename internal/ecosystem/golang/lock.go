@@ -1,0 +1,143 @@
+package golang
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/zip"
+	"golang.org/x/sync/errgroup"
+
+	"headwater/internal/artifact"
+	"headwater/internal/ecosystem"
+	"headwater/internal/lock"
+)
+
+// toolchainModule is the module whose versions are Go's distributions (Go Toolchains, "Downloading toolchains").
+const toolchainModule = "golang.org/toolchain"
+
+// parallel is how many files are asked for at once.
+const parallel = 16
+
+// Golang is the ecosystem "go".
+type Golang struct{}
+
+// New makes it.
+func New() Golang { return Golang{} }
+
+// Name implements ecosystem.Ecosystem.
+func (Golang) Name() string { return "go" }
+
+// Toolchains implements ecosystem.Toolchainer.
+func (Golang) Toolchains() []string { return []string{"go"} }
+
+// LockToolchain implements ecosystem.Toolchainer. No upstream file has the sum of a toolchain, so what the proxy serves is
+// taken, if it is a well-formed zip of that version.
+func (Golang) LockToolchain(ctx context.Context, _, version string, net ecosystem.Network) ([]lock.Artifact, error) {
+	if err := checkVersion(version); err != nil {
+		return nil, err
+	}
+	v := module.Version{Path: toolchainModule, Version: "v0.0.1-go" + version + ".linux-amd64"}
+	file, got, err := net.Get(ctx, artifact.Artifact{Ecosystem: artifact.Go, Name: v.Path, Version: v.Version, File: v.Version + ".zip"})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := zip.CheckZip(v, file); err != nil {
+		return nil, fmt.Errorf("check %s: %w", v, err)
+	}
+	return []lock.Artifact{locked(got)}, nil
+}
+
+// Lock implements ecosystem.Ecosystem: it pins all that the component's go.sum files name.
+func (Golang) Lock(ctx context.Context, r ecosystem.LockRequest) (lock.Component, error) {
+	o, err := parseOptions(r.Component)
+	if err != nil {
+		return lock.Component{}, err
+	}
+	goVersion, ok := r.Recipe.Toolchains["go"]
+	if !ok {
+		return lock.Component{}, errNoToolchain
+	}
+	m, err := readModules(r.Source, r.Component, o)
+	if err != nil {
+		return lock.Component{}, err
+	}
+	if m.Go != "" && compareGo(m.Go, goVersion) > 0 {
+		return lock.Component{}, fmt.Errorf("the modules ask for Go %s, the recipe's toolchain is Go %s", m.Go, goVersion)
+	}
+	if err := checkRoot(r.Root, o.Cgo, r.Component.Env["CC"]); err != nil {
+		return lock.Component{}, err
+	}
+	known := known(r.Previous.Artifacts)
+	list := make([]lock.Artifact, len(m.Sums))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallel)
+	for i, s := range m.Sums {
+		a, err := s.artifact()
+		if err != nil {
+			return lock.Component{}, errors.Join(err, group.Wait())
+		}
+		if old, ok := known[a.Ref()]; ok {
+			list[i] = old
+			continue
+		}
+		group.Go(func() error {
+			got, err := s.get(ctx, a, r.Network)
+			list[i] = got
+			return err
+		})
+	}
+	return lock.Component{Artifacts: list}, group.Wait()
+}
+
+var errNoToolchain = errors.New("the recipe's toolchains name no go: add an exact version, such as go: 1.26.8")
+
+// checkRoot tells what the root lacks, as far as its packages tell.
+func checkRoot(root lock.Root, cgo bool, cc string) error {
+	need := []string{"unzip"}
+	if cgo && cc == "" {
+		need = append(need, "gcc")
+	}
+	for _, name := range need {
+		if !slices.ContainsFunc(root.Packages, func(p lock.Artifact) bool { return p.Name == name }) {
+			return fmt.Errorf("the root has no package %s, which building Go components needs: add it to the root's packages", name)
+		}
+	}
+	return nil
+}
+
+// known indexes the artifacts of a lock.
+func known(list []lock.Artifact) map[string]lock.Artifact {
+	out := make(map[string]lock.Artifact, len(list))
+	for _, a := range list {
+		out[a.Artifact().Ref()] = a
+	}
+	return out
+}
+
+// artifact names what s is the sum of.
+func (s Sum) artifact() (artifact.Artifact, error) {
+	file, err := s.File()
+	if err != nil {
+		return artifact.Artifact{}, err
+	}
+	return artifact.Artifact{Ecosystem: artifact.Go, Name: s.Module.Path, Version: s.Module.Version, File: file}, nil
+}
+
+// get asks for what s is the sum of, and checks it.
+func (s Sum) get(ctx context.Context, a artifact.Artifact, net ecosystem.Network) (lock.Artifact, error) {
+	file, got, err := net.Get(ctx, a)
+	if err != nil {
+		return lock.Artifact{}, err
+	}
+	return locked(got), s.Check(file, func(p string) (io.ReadCloser, error) { return os.Open(p) })
+}
+
+// locked is how the lock notes a. A hint would only repeat what name, version and file say.
+func locked(a artifact.Artifact) lock.Artifact {
+	return lock.Artifact{Ecosystem: a.Ecosystem, Name: a.Name, Version: a.Version, File: a.File, Hash: a.Hash, Size: a.Size}
+}
