@@ -36,13 +36,9 @@ func (e *BadTreeError) Error() string {
 // version control folder (.git) is never part. Only what is selected is judged: sockets, pipes, devices, unreadable files, names that
 // are not UTF-8 and links that are absolute or lead out of the tree are problems, told all at once.
 func (t *Tree) Select(patterns []string) (*Selection, error) {
-	rules := make([]rule, len(patterns))
-	for i, p := range patterns {
-		glob, exclude := strings.CutPrefix(p, "!")
-		if glob == "" || !doublestar.ValidatePattern(glob) {
-			return nil, fmt.Errorf("read source %s: pattern %q is not a valid glob", t.dir, p)
-		}
-		rules[i] = rule{glob: glob, below: strings.TrimSuffix(glob, "/") + "/**", exclude: exclude}
+	rules, err := parseRules(patterns)
+	if err != nil {
+		return nil, fmt.Errorf("read source %s: %w", t.dir, err)
 	}
 	s := &Selection{dir: t.dir}
 	var bad []string
@@ -68,6 +64,33 @@ func (t *Tree) Select(patterns []string) (*Selection, error) {
 		return nil, &BadTreeError{Dir: t.dir, Problems: bad}
 	}
 	return s, nil
+}
+
+// Select takes of the selection what patterns name.
+func (s *Selection) Select(patterns []string) (*Selection, error) {
+	rules, err := parseRules(patterns)
+	if err != nil {
+		return nil, fmt.Errorf("read source %s: %w", s.dir, err)
+	}
+	out := &Selection{dir: s.dir}
+	for _, e := range s.entries {
+		if selected(rules, e.Path) {
+			out.entries = append(out.entries, e)
+		}
+	}
+	return out, nil
+}
+
+func parseRules(patterns []string) ([]rule, error) {
+	rules := make([]rule, len(patterns))
+	for i, p := range patterns {
+		glob, exclude := strings.CutPrefix(p, "!")
+		if glob == "" || !doublestar.ValidatePattern(glob) {
+			return nil, fmt.Errorf("pattern %q is not a valid glob", p)
+		}
+		rules[i] = rule{glob: glob, below: strings.TrimSuffix(glob, "/") + "/**", exclude: exclude}
+	}
+	return rules, nil
 }
 
 type rule struct {
