@@ -111,6 +111,7 @@ OAUTH2_PROVIDER = {
     "OIDC_ISS_ENDPOINT": CONFIG.external_url,
     "OIDC_RSA_PRIVATE_KEY": SIGNING_KEY,
     "OIDC_RP_INITIATED_LOGOUT_ENABLED": True,
+    "OIDC_RESPONSE_TYPES_SUPPORTED": ["code"],
     "PKCE_REQUIRED": True,
     "SCOPES": {
         "openid": "know that it is you",
