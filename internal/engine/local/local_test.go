@@ -1,0 +1,330 @@
+package local_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"headwater/internal/artifact"
+	"headwater/internal/dag"
+	"headwater/internal/engine"
+	"headwater/internal/engine/local"
+	"headwater/internal/event"
+	"headwater/internal/nix"
+	"headwater/internal/nix/drv"
+	"headwater/internal/nix/nar"
+	"headwater/internal/sandbox"
+	"headwater/internal/store"
+)
+
+func TestMain(m *testing.M) {
+	sandbox.RunInit()
+	os.Exit(m.Run())
+}
+
+// compileTool compiles the tests' builder, once: a static program, since there is nothing else in a sandbox.
+var compileTool = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "builder-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	cmd := exec.Command("go", "build", "-trimpath", "-o", dir, "./testdata/builder")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("compile the builder: %w\n%s", err, out)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "builder"))
+	return string(b), err
+})
+
+// lab is a store, an engine on it, and a graph under construction. Its one builder, testdata/builder, is the content-addressed
+// object "tool".
+type lab struct {
+	t      testing.TB
+	store  *store.Store
+	maker  dag.Maker
+	tool   *dag.Node
+	config local.Config
+}
+
+func newLab(t testing.TB) *lab { return openLab(t, t.TempDir()) }
+
+func openLab(t testing.TB, dir string) *lab {
+	t.Helper()
+	s, err := store.Open(t.Context(), dir, store.Options{Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	l := &lab{t: t, store: s, config: local.Config{Store: s}}
+	program, err := compileTool()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.tool = l.tree("tool", fileContent{text: program, mode: 0o555})
+	return l
+}
+
+// fileContent is one file.
+type fileContent struct {
+	text string
+	mode os.FileMode
+	hash nix.Hash // of the NAR
+}
+
+func (c fileContent) ContentAddress() nix.ContentAddress {
+	return nix.ContentAddress{Method: nix.NAR, Hash: c.hash}
+}
+
+func (c fileContent) Write(_ context.Context, dst string, _ func(nix.StorePath) string) error {
+	return os.WriteFile(dst, []byte(c.text), c.mode)
+}
+
+// tree makes a content-addressed object of a file.
+func (l *lab) tree(name string, c fileContent) *dag.Node {
+	l.t.Helper()
+	copied := filepath.Join(l.t.TempDir(), "f")
+	if err := c.Write(l.t.Context(), copied, nil); err != nil {
+		l.t.Fatal(err)
+	}
+	var err error
+	if c.hash, _, err = nar.HashPath(copied); err != nil {
+		l.t.Fatal(err)
+	}
+	n, err := l.maker.Tree(dag.Node{Kind: dag.Src, Name: name, Content: c}, name)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return n
+}
+
+// drv makes a derivation whose builder is the tool. env names further variables; inputs are nodes that it may see.
+func (l *lab) drv(name string, args []string, env map[string]string, inputs ...*dag.Node) *dag.Node {
+	return l.outputs(name, []string{"out"}, args, env, inputs...)
+}
+
+func (l *lab) outputs(name string, outputs, args []string, env map[string]string, inputs ...*dag.Node) *dag.Node {
+	l.t.Helper()
+	d := &drv.Derivation{
+		Name: name, System: "x86_64-linux", Builder: string(l.tool.Path()), Args: args, Env: map[string]string{"name": name},
+		InputSrcs: []nix.StorePath{l.tool.Path()}, InputDrvs: map[nix.StorePath][]string{}, Outputs: map[string]drv.Output{},
+	}
+	for _, o := range outputs {
+		d.Outputs[o] = drv.Output{}
+	}
+	for k, v := range env {
+		d.Env[k] = v
+	}
+	n := dag.Node{Kind: dag.Build, Name: name, Drv: d, Inputs: append([]*dag.Node{l.tool}, inputs...)}
+	for _, in := range inputs {
+		if in.Drv != nil {
+			d.InputDrvs[in.DrvPath] = in.Drv.OutputNames()
+		} else {
+			d.InputSrcs = append(d.InputSrcs, in.Path())
+		}
+	}
+	made, err := l.maker.Derivation(n)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return made
+}
+
+// fixed makes a fixed-output derivation.
+func (l *lab) fixed(name string, ca nix.ContentAddress, args []string, env map[string]string) *dag.Node {
+	l.t.Helper()
+	d := &drv.Derivation{
+		Name: name, System: "x86_64-linux", Builder: string(l.tool.Path()), Args: args, Env: map[string]string{"name": name},
+		InputSrcs: []nix.StorePath{l.tool.Path()}, Outputs: map[string]drv.Output{"out": {CA: ca}},
+	}
+	for k, v := range env {
+		d.Env[k] = v
+	}
+	n, err := l.maker.Derivation(dag.Node{Kind: dag.Build, Name: name, Drv: d, Inputs: []*dag.Node{l.tool}})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return n
+}
+
+func (l *lab) realise(opts engine.Options, goals ...*dag.Node) (engine.Result, error) {
+	return local.New(l.config).Realise(l.t.Context(), goals, opts)
+}
+
+// build realises the goals and returns what is in the first's output "out".
+func (l *lab) build(goals ...*dag.Node) string {
+	l.t.Helper()
+	if _, err := l.realise(engine.Options{}, goals...); err != nil {
+		l.t.Fatal(errorText(err))
+	}
+	b, err := os.ReadFile(l.store.RealPath(goals[0].Path()))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return string(b)
+}
+
+func errorText(err error) string {
+	text := fmt.Sprint(err)
+	var f *engine.BuildFailed
+	if errors.As(err, &f) {
+		text += "\n" + f.Tail()
+	}
+	return text
+}
+
+// fails realises the goals and returns the builder's failure.
+func (l *lab) fails(opts engine.Options, goals ...*dag.Node) *engine.BuildFailed {
+	l.t.Helper()
+	_, err := l.realise(opts, goals...)
+	var f *engine.BuildFailed
+	if !errors.As(err, &f) {
+		l.t.Fatalf("want a failed build, have %v", err)
+	}
+	l.clean()
+	for _, p := range f.Node.Outputs {
+		if v, err := l.store.Valid(l.t.Context(), p); err != nil || len(v) > 0 {
+			l.t.Errorf("output %s is valid although the build failed (%v)", p, err)
+		}
+	}
+	return f
+}
+
+// clean makes sure that nothing is left of work: no lock, no temporary folder, no output that is not valid.
+func (l *lab) clean() {
+	l.t.Helper()
+	r, err := l.store.Verify(l.t.Context(), store.VerifyOptions{Contents: true})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if len(r.Problems) > 0 || len(r.Leftovers) > 0 {
+		l.t.Errorf("problems %v, leftovers %v", r.Problems, r.Leftovers)
+	}
+	dirs, err := filepath.Glob(filepath.Join(l.store.Dir(), "nix/var/headwater/tmp/*/*"))
+	if err != nil || len(dirs) > 0 {
+		l.t.Errorf("temporary folders are left: %v (%v)", dirs, err)
+	}
+}
+
+func names(nodes []*dag.Node) string {
+	var out []string
+	for _, n := range nodes {
+		out = append(out, n.Name)
+	}
+	slices.Sort(out)
+	return strings.Join(out, " ")
+}
+
+// recorder keeps events.
+type recorder struct {
+	mu     sync.Mutex
+	events []event.Event
+}
+
+func (r *recorder) sink(e event.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, e)
+}
+
+func (r *recorder) lines() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var lines []string
+	for _, e := range r.events {
+		if l, ok := e.(event.Log); ok {
+			lines = append(lines, l.Line)
+		}
+	}
+	return lines
+}
+
+func TestBuildsAChainAndThenNothing(t *testing.T) {
+	l := newLab(t)
+	a := l.drv("a", []string{"write", "A"}, nil)
+	b := l.drv("b", []string{"concat", string(a.Path()), string(a.Path())}, nil, a)
+	c := l.drv("c", []string{"concat", string(b.Path()), string(a.Path())}, nil, b, a)
+	r, err := l.realise(engine.Options{}, c)
+	if err != nil {
+		t.Fatal(errorText(err))
+	}
+	if got := names(r.Realised); got != "a b c tool" {
+		t.Errorf("realised %s", got)
+	}
+	if got := l.build(c); got != "AAA" {
+		t.Errorf("content %q", got)
+	}
+	l.clean()
+	r, err = l.realise(engine.Options{}, c)
+	if err != nil || len(r.Realised)+len(r.Reused) > 0 {
+		t.Errorf("the second time: %+v, %v", r, err)
+	}
+	info, err := l.store.Query(t.Context(), c.Path())
+	if err != nil || info.Deriver != c.DrvPath || !info.Ultimate {
+		t.Errorf("%+v, %v", info, err)
+	}
+	if v, err := l.store.Valid(t.Context(), a.DrvPath, b.DrvPath, c.DrvPath); err != nil || len(v) != 3 {
+		t.Errorf("valid derivations: %v, %v", v, err)
+	}
+}
+
+func TestFetches(t *testing.T) {
+	l := newLab(t)
+	content := "downloaded\n"
+	a := artifact.Artifact{Ecosystem: artifact.URL, Name: "thing", Version: "1", File: "thing-1.tar", Hash: nix.Sum(nix.SHA256, []byte(content))}
+	n, err := l.maker.Fetch(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked []string
+	serve := content
+	l.config.Fetch = func(_ context.Context, a artifact.Artifact, dst string, progress func(int64, int64)) (int64, error) {
+		asked = append(asked, a.Ref()+" "+a.Hash.SRI())
+		progress(3, int64(len(serve)))
+		return int64(len(serve)), os.WriteFile(dst, []byte(serve), 0o600)
+	}
+	serve = "something else"
+	if f := l.fails(engine.Options{}, n); f.Reason != engine.BadOutput {
+		t.Error(f)
+	}
+	serve = content
+	if got := l.build(n); got != content {
+		t.Errorf("content %q", got)
+	}
+	want := a.Ref() + " " + a.Hash.SRI()
+	if !slices.Equal(asked, []string{want, want}) {
+		t.Errorf("asked for %q", asked)
+	}
+	info, err := l.store.Query(t.Context(), n.Path())
+	if err != nil || info.CA.Hash != a.Hash {
+		t.Errorf("%+v, %v", info, err)
+	}
+	l.clean()
+}
+
+// What Write makes must be what the node's path says.
+func TestRefusesContentThatIsNotWhatItsPathSays(t *testing.T) {
+	l := newLab(t)
+	n := l.tree("liar", fileContent{text: "x", mode: 0o444})
+	c := n.Content.(fileContent)
+	c.mode = 0o555
+	n.Content = c
+	_, err := l.realise(engine.Options{}, n)
+	if err == nil || !strings.Contains(err.Error(), "not what its path says") {
+		t.Error(err)
+	}
+	l.clean()
+}
