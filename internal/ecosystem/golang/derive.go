@@ -109,16 +109,20 @@ func newDeriver(r ecosystem.DeriveRequest) (*deriver, error) {
 	return d, err
 }
 
-// env is what all that runs Go sees, of which the recipe's environment is a part.
+// env is what all that compiles sees, of which the recipe's environment is a part.
 func (d *deriver) env(flags string) map[string]string {
 	env := toolEnv(d.Component.Env)
-	maps.Copy(env, map[string]string{
-		"GOENV": "off", "GOTOOLCHAIN": "local", "GOPROXY": "off", "GOSUMDB": "off", "GOFLAGS": flags, "CGO_ENABLED": "0",
-	})
+	maps.Copy(env, closed(flags))
+	env["CGO_ENABLED"] = "0"
 	if d.o.Cgo {
 		env["CGO_ENABLED"] = "1"
 	}
 	return env
+}
+
+// closed makes the go command ask nothing of the outside: no settings, no toolchain, no proxy, no sum database.
+func closed(flags string) map[string]string {
+	return map[string]string{"GOENV": "off", "GOTOOLCHAIN": "local", "GOPROXY": "off", "GOSUMDB": "off", "GOFLAGS": flags}
 }
 
 // mod is the value of the go command's -mod. Where nothing of the component is built, "mod" is used: it lets generated modules
@@ -192,10 +196,9 @@ func (d *deriver) makeModules() (*dag.Node, error) {
 		fmt.Fprintf(&zips, "%s@%s\n", s.Module.Path, s.Module.Version)
 		fmt.Fprintf(&infos, "%s\t%s\n", strings.TrimSuffix(file, "zip")+"info", s.Module.Version)
 	}
-	env := d.env("-mod=mod -modcacherw")
 	return d.Maker.InRoot(dag.InRoot{
 		Kind: dag.Deps, Name: "go-modules", Title: "Go modules", Component: d.Name, Root: d.Root,
-		Mounts: d.tools(), Inputs: inputs, Env: env,
+		Mounts: d.tools(), Inputs: inputs, Env: closed("-mod=mod -modcacherw"),
 		Files:  map[string]string{"files": files.String(), "infos": infos.String(), "sums": sums.String(), "zips": zips.String()},
 		Script: prelude + "export GOMODCACHE=$out\n" + modulesScript,
 	})

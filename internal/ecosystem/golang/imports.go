@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/mod/module"
 )
 
 // rareStd are folders of the standard library that few programs use. They are left out of the compiled standard library,
@@ -79,6 +81,10 @@ func (w *walker) dir(dir string) {
 
 // path follows one import path.
 func (w *walker) path(p string) {
+	// What is no import path (a relative one, say) is the go command's to refuse, and must not become one of its flags.
+	if module.CheckImportPath(p) != nil {
+		return
+	}
 	// The module with the longest path that is a prefix has the package, if it is there (Go Modules Reference, "Resolving a
 	// package to a module").
 	var own *ownModule

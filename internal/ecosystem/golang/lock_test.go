@@ -1,0 +1,150 @@
+package golang_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"headwater/internal/ecosystem/golang"
+	"headwater/internal/lock"
+	"headwater/internal/nix"
+)
+
+type nixHash = nix.Hash
+
+var someHash = nix.Sum(nix.SHA256, nil)
+
+func TestLock(t *testing.T) {
+	s := newService(t)
+	c, err := s.lock(t, lock.Component{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, a := range c.Artifacts {
+		if a.Hash.IsZero() || a.Hint != "" {
+			t.Errorf("%s: hash %v, hint %q", a.File, a.Hash, a.Hint)
+		}
+		got = append(got, a.Name+" "+a.File)
+	}
+	slices.Sort(got)
+	want := []string{
+		"a.example/Log v1.2.0.mod", "a.example/Log v1.2.0.zip", "a.example/text v0.1.0.mod", "a.example/text v0.1.0.zip", "b.example/graph v1.0.0.mod",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+
+	// What the lock has is not asked for again.
+	s.shelf.asked = nil
+	again, err := s.lock(t, lock.Component{Artifacts: c.Artifacts[1:]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.shelf.asked) != 1 {
+		t.Errorf("asked for %q, want the one that was not known", s.shelf.asked)
+	}
+	if diff := cmp.Diff(c, again, cmp.Comparer(func(a, b nix.Hash) bool { return a == b })); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Each case changes one thing in a service that can be locked.
+func TestLockRefuses(t *testing.T) {
+	put := func(name, content string) func(*service) {
+		return func(s *service) { s.files[name] = files("f", content)["f"] }
+	}
+	option := func(name string, value any) func(*service) {
+		return func(s *service) { s.component.Options[name] = value }
+	}
+	for name, c := range map[string]struct {
+		change func(*service)
+		want   string
+	}{
+		"no toolchain":          {func(s *service) { s.recipe.Toolchains = nil }, "go: 1.26.8"},
+		"no go.mod":             {func(s *service) { delete(s.files, "go.mod") }, "no go.mod"},
+		"a broken go.mod":       {put("go.mod", "modul hello"), "go.mod:1"},
+		"a nameless go.mod":     {put("go.mod", "go 1.24\n"), "names no module"},
+		"a broken go.sum":       {put("go.sum", "a.example/Log\n"), "line 1"},
+		"an empty go.sum":       {put("go.sum", ""), "go mod tidy"},
+		"a newer Go":            {put("go.mod", "module hello\ngo 1.99\n"), "ask for Go 1.99"},
+		"replaced from outside": {put("go.mod", "module hello\nreplace a.example/Log => ../log\n"), "out of the source"},
+		"a stale vendor folder": {put("vendor/modules.txt", "# a.example/Log v1.1.0\n"), "a.example/Log@v1.2.0"},
+		"a broken go.work":      {put("go.work", "us ./x"), "go.work:1"},
+		"go.work from outside":  {put("go.work", "go 1.24\nuse ../x\n"), "out of the source"},
+		"unknown option":        {option("package", "./x"), "package"},
+		"wrong type":            {option("packages", "./x"), "packages is a string"},
+		"package out of source": {option("packages", []any{"./../x"}), "./../x"},
+		"package is a flag":     {option("packages", []any{"-toolexec=sh"}), "-toolexec"},
+		"dots in the middle":    {option("packages", []any{"./.../x"}), "at its end"},
+		"bad tag":               {option("tags", []any{"a b"}), "not a build tag"},
+		"bad import":            {option("imports", []any{"../x"}), "imports"},
+		"vendor wanted":         {option("vendor", true), "vendor/modules.txt"},
+		"GOFLAGS":               {func(s *service) { s.component.Env = map[string]string{"GOFLAGS": "-x"} }, "GOFLAGS is not the recipe's to set"},
+		"a go.work elsewhere":   {func(s *service) { s.component.Env = map[string]string{"GOWORK": "/x/go.work"} }, "GOWORK"},
+		"a file that is gone":   {func(s *service) { clear(s.shelf.files) }, "not on the shelf"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newService(t)
+			c.change(s)
+			if _, err := s.lock(t, lock.Component{}); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("want an error that says %q, got %v", c.want, err)
+			}
+		})
+	}
+}
+
+func TestLockChecksSums(t *testing.T) {
+	for _, ext := range []string{"zip", "mod"} {
+		s := newService(t)
+		ref := "headwater:go/a.example%2FLog/v1.2.0/v1.2.0." + ext
+		other := strings.NewReplacer("Log", "text", "v1.2.0", "v0.1.0").Replace(ref)
+		if s.shelf.files[ref] == nil || s.shelf.files[other] == nil {
+			t.Fatalf("no %s on the shelf", ref)
+		}
+		s.shelf.files[ref] = s.shelf.files[other]
+		var mismatch *golang.MismatchError
+		_, err := s.lock(t, lock.Component{})
+		if err == nil || ext == "mod" && !errors.As(err, &mismatch) {
+			t.Errorf("%s: got %v", ext, err)
+		}
+	}
+}
+
+func TestLockToolchain(t *testing.T) {
+	s := newService(t)
+	got, err := golang.New().LockToolchain(t.Context(), "go", "1.26.8", s.shelf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 1 || got[0].Name != "golang.org/toolchain" || got[0].File != "v0.0.1-go1.26.8.linux-amd64.zip" {
+		t.Errorf("got %+v", got)
+	}
+	for v, want := range map[string]string{"1.26": "exact", "go1.26.8": "exact", "1.20.1": "older than", "latest": "exact", "1.26.8/../x": "exact", "1.25.0": "not on the shelf"} {
+		if _, err := golang.New().LockToolchain(t.Context(), "go", v, s.shelf); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("version %q: want an error that says %q, got %v", v, want, err)
+		}
+	}
+	s.shelf.files["headwater:go/golang.org%2Ftoolchain/v0.0.1-go1.26.8.linux-amd64/v0.0.1-go1.26.8.linux-amd64.zip"] = []byte("<html>")
+	if _, err := golang.New().LockToolchain(t.Context(), "go", "1.26.8", s.shelf); err == nil {
+		t.Error("took a toolchain that is no zip")
+	}
+}
+
+func TestLockNeedsRoot(t *testing.T) {
+	s := newService(t)
+	s.component.Options["cgo"] = true
+	if _, err := s.lock(t, lock.Component{}); err != nil {
+		t.Fatal(err)
+	}
+	all := s.root.Packages
+	for _, missing := range []string{"unzip", "gcc"} {
+		s.root.Packages = slices.DeleteFunc(slices.Clone(all), func(a lock.Artifact) bool { return a.Name == missing })
+		if _, err := s.lock(t, lock.Component{}); err == nil || !strings.Contains(err.Error(), "package "+missing) {
+			t.Errorf("without %s: got %v", missing, err)
+		}
+	}
+}

@@ -1,0 +1,65 @@
+package plain_test
+
+import (
+	"io/fs"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"headwater/internal/dag"
+	"headwater/internal/ecosystem"
+	"headwater/internal/ecosystem/plain"
+	"headwater/internal/recipe"
+)
+
+// tree is a source of which a node is at hand.
+type tree struct{ node *dag.Node }
+
+func (t tree) FS() fs.FS                         { return fstest.MapFS{} }
+func (t tree) Node(...string) (*dag.Node, error) { return t.node, nil }
+
+func derive(t *testing.T, c recipe.Component) (*dag.Node, error) {
+	t.Helper()
+	maker := new(dag.Maker)
+	root, err := maker.Text("root", "root")
+	if err != nil {
+		t.Fatal(err)
+	}
+	src, err := maker.Text("source", "source")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plain.New().Derive(ecosystem.DeriveRequest{
+		Name: "docs", Component: c, Recipe: &recipe.Recipe{Name: "hello", Release: "1.0"}, Maker: maker, Root: root, Source: tree{src},
+	})
+}
+
+func TestDerive(t *testing.T) {
+	n, err := derive(t, recipe.Component{Dir: "docs", Build: []string{"make html"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := n.Drv.Env["script"]
+	for _, want := range []string{"cd '/build/src/docs'", "make html", `cp -a '.'/. "$out"`} {
+		if !strings.Contains(script, want) {
+			t.Errorf("the script does not say %s:\n%s", want, script)
+		}
+	}
+	if n, err = derive(t, recipe.Component{Output: map[string]string{"html": "_build"}}); err != nil {
+		t.Fatal(err)
+	}
+	if script := n.Drv.Env["script"]; strings.Contains(script, `cp -a '.'`) || !strings.Contains(script, "'_build'") {
+		t.Errorf("the recipe's output does not take the place of the default:\n%s", script)
+	}
+}
+
+func TestNoOptions(t *testing.T) {
+	c := recipe.Component{Options: map[string]any{"shell": "zsh"}}
+	_, derived := derive(t, c)
+	_, locked := plain.New().Lock(t.Context(), ecosystem.LockRequest{Component: c})
+	for _, err := range []error{derived, locked} {
+		if err == nil || !strings.Contains(err.Error(), "shell") {
+			t.Errorf("want an error that names the option, got %v", err)
+		}
+	}
+}
