@@ -1,0 +1,177 @@
+package python
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bufio"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+)
+
+// Metadata is what is read of a distribution's core metadata.
+type Metadata struct {
+	Name           string // as written
+	Version        string
+	RequiresPython string
+	RequiresDist   []Requirement
+}
+
+// maxMetadata is the largest METADATA or pyproject.toml that is read, in bytes.
+const maxMetadata = 8 << 20
+
+// ParseMetadata reads the headers of a METADATA file ("Core metadata specifications").
+func ParseMetadata(data []byte) (Metadata, error) {
+	var m Metadata
+	for line := range strings.SplitSeq(string(data), "\n") {
+		line = strings.TrimSuffix(line, "\r")
+		if line == "" {
+			break // the description follows
+		}
+		if line[0] == ' ' || line[0] == '\t' {
+			continue // goes on with a header; those that are read have one line
+		}
+		key, value, ok := strings.Cut(line, ":")
+		if !ok {
+			return m, fmt.Errorf("parse metadata: line %.100q is no header", line)
+		}
+		value = strings.TrimSpace(value)
+		switch strings.ToLower(key) {
+		case "name":
+			m.Name = value
+		case "version":
+			m.Version = value
+		case "requires-python":
+			m.RequiresPython = value
+		case "requires-dist":
+			r, err := ParseRequirement(value)
+			if err != nil {
+				return m, fmt.Errorf("parse metadata: %w", err)
+			}
+			m.RequiresDist = append(m.RequiresDist, r)
+		}
+	}
+	if m.Name == "" || m.Version == "" {
+		return m, errors.New("parse metadata: no name or no version")
+	}
+	return m, nil
+}
+
+// ReadWheelMetadata reads the METADATA of the wheel at file.
+func ReadWheelMetadata(file string) (Metadata, error) {
+	z, err := zip.OpenReader(file)
+	if err != nil {
+		return Metadata{}, fmt.Errorf("read wheel: %w", err)
+	}
+	defer z.Close()
+	for _, f := range z.File {
+		dir, base := path.Split(f.Name)
+		if base != "METADATA" || strings.Count(dir, "/") != 1 || !strings.HasSuffix(dir, ".dist-info/") {
+			continue
+		}
+		r, err := f.Open()
+		if err != nil {
+			return Metadata{}, fmt.Errorf("read wheel: %w", err)
+		}
+		data, err := readLimited(r)
+		if err = errors.Join(err, r.Close()); err != nil {
+			return Metadata{}, fmt.Errorf("read wheel: %s: %w", f.Name, err)
+		}
+		return ParseMetadata(data)
+	}
+	return Metadata{}, errors.New("read wheel: no METADATA is in it")
+}
+
+func readLimited(r io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxMetadata+1))
+	if err == nil && len(data) > maxMetadata {
+		err = fmt.Errorf("is larger than %d bytes", maxMetadata)
+	}
+	return data, err
+}
+
+// maxSDist bounds what is unpacked of an sdist in search of its pyproject.toml, in bytes: an archive may be a bomb.
+const maxSDist = 4 << 30
+
+// ReadSDistProject reads the pyproject.toml of the sdist at file, nil if it has none. Nothing is unpacked.
+func ReadSDistProject(file string) (*Project, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("read sdist: %w", err)
+	}
+	defer f.Close()
+	var data []byte
+	if magic, err := bufio.NewReader(f).Peek(4); err != nil {
+		return nil, fmt.Errorf("read sdist: %w", err)
+	} else if string(magic) == "PK\x03\x04" {
+		data, err = zipProject(file)
+		if err != nil {
+			return nil, fmt.Errorf("read sdist: %w", err)
+		}
+	} else {
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return nil, fmt.Errorf("read sdist: %w", err)
+		}
+		if data, err = tarProject(f); err != nil {
+			return nil, fmt.Errorf("read sdist: %w", err)
+		}
+	}
+	if data == nil {
+		return nil, nil
+	}
+	p, err := ParseProject(data)
+	if err != nil {
+		return nil, fmt.Errorf("read sdist: %w", err)
+	}
+	return p, nil
+}
+
+// isProject tells whether a path in an sdist is that of its pyproject.toml: NAME-VERSION/pyproject.toml.
+func isProject(name string) bool {
+	dir, base := path.Split(strings.TrimPrefix(name, "./"))
+	return base == "pyproject.toml" && strings.Count(dir, "/") == 1 && dir != "/"
+}
+
+func tarProject(r io.Reader) ([]byte, error) {
+	z, err := gzip.NewReader(r)
+	if err != nil {
+		return nil, err
+	}
+	t := tar.NewReader(io.LimitReader(z, maxSDist))
+	for {
+		h, err := t.Next()
+		if err == io.EOF {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if h.Typeflag == tar.TypeReg && isProject(h.Name) {
+			return readLimited(t)
+		}
+	}
+}
+
+func zipProject(file string) ([]byte, error) {
+	z, err := zip.OpenReader(file)
+	if err != nil {
+		return nil, err
+	}
+	defer z.Close()
+	for _, f := range z.File {
+		if !isProject(f.Name) {
+			continue
+		}
+		r, err := f.Open()
+		if err != nil {
+			return nil, err
+		}
+		data, err := readLimited(r)
+		return data, errors.Join(err, r.Close())
+	}
+	return nil, nil
+}
