@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"io/fs"
-	"os"
 
 	"headwater/internal/nix"
 )
@@ -194,7 +192,8 @@ func readAll(f *fan, work <-chan *chunk) {
 			if f.result() != nil {
 				break
 			}
-			if c.err = r.do(c.buf); c.err != nil {
+			if err := r.do(c.buf); err != nil {
+				c.err = err // in the stream it comes before what the dumper may have met
 				break
 			}
 		}
@@ -223,7 +222,7 @@ type content struct {
 // Open opens the content.
 func (c content) Open() (io.ReadCloser, error) {
 	if c.open == nil {
-		return os.Open(c.name)
+		return openFile(c.name)
 	}
 	f, err := c.open()
 	if err != nil {
@@ -249,58 +248,6 @@ func (c content) expectEnd(r io.Reader) error {
 	case err != nil && !errors.Is(err, io.EOF):
 		return fmt.Errorf("%s: %w", c.name, err)
 	}
-	return nil
-}
-
-// onDisk lays out the tree at path.
-func onDisk(path string) func(*dumper) error {
-	return func(d *dumper) error {
-		fi, err := os.Lstat(path)
-		if err == nil {
-			err = d.node(path, fi)
-		}
-		if err != nil {
-			return fmt.Errorf("dump %s: %w", path, err)
-		}
-		return nil
-	}
-}
-
-func (d *dumper) node(path string, fi fs.FileInfo) error {
-	switch mode := fi.Mode(); mode.Type() {
-	case 0:
-		return d.file(mode&0o100 != 0, fi.Size(), content{name: path})
-	case fs.ModeDir:
-		return d.folder(path)
-	case fs.ModeSymlink:
-		target, err := os.Readlink(path)
-		d.link(target)
-		return err
-	}
-	return fmt.Errorf("%s: neither file, folder nor link", path)
-}
-
-func (d *dumper) folder(path string) error {
-	entries, err := os.ReadDir(path) // sorted by name
-	if err != nil {
-		return err
-	}
-	d.str("(", "type", "directory")
-	for _, e := range entries {
-		fi, err := e.Info()
-		if err != nil {
-			return err
-		}
-		if d.dead {
-			return nil
-		}
-		d.str("entry", "(", "name", e.Name(), "node")
-		if err := d.node(path+"/"+e.Name(), fi); err != nil {
-			return err
-		}
-		d.str(")")
-	}
-	d.str(")")
 	return nil
 }
 

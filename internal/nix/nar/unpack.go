@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-
-	"golang.org/x/sys/unix"
 )
 
 // Unpack reads one archive from r, to r's end, and makes it the tree at dst, which must not exist while its parent does.
@@ -92,6 +89,9 @@ func (u *unpacker) run(r *Reader) error {
 		if e.Path != "" {
 			path += "/" + e.Path
 		}
+		if len(path) > maxPath {
+			return fmt.Errorf("path of %.60q… would be longer than %d bytes", e.Path, maxPath)
+		}
 		if err := u.entry(e, path, r); err != nil {
 			return err
 		}
@@ -123,10 +123,10 @@ func (u *unpacker) entry(e Entry, path string, r *Reader) error {
 			return err
 		}
 		u.made = true
-		if _, err := io.Copy(struct{ io.Writer }{f}, r); err != nil {
+		if _, err := io.CopyBuffer(f, r, make([]byte, min(e.Size, chunkSize)+1)); err != nil {
 			return errors.Join(err, f.Close())
 		}
-		return finishFile(f, e.Executable)
+		return f.finish(e.Executable)
 	}
 	return u.small(e, path, r)
 }
@@ -189,24 +189,7 @@ func (n newFile) create(buf []byte) error {
 	if _, err := f.Write(buf[n.off : n.off+n.size]); err != nil {
 		return errors.Join(err, f.Close())
 	}
-	return finishFile(f, n.executable)
-}
-
-func createFile(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-}
-
-func finishFile(f *os.File, executable bool) error {
-	mode := fs.FileMode(0o444)
-	if executable {
-		mode = 0o555
-	}
-	// Not by the mode that a file is created with: the umask and default access lists would change that.
-	err := f.Chmod(mode)
-	if err == nil {
-		err = touch(f.Name())
-	}
-	return errors.Join(err, f.Close())
+	return f.finish(n.executable)
 }
 
 // seal gives the folders their mode and time, from the innermost out.
@@ -218,15 +201,6 @@ func (u *unpacker) seal() error {
 		if err := touch(u.folders[i]); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// touch sets the modification time that all store objects have.
-func touch(path string) error {
-	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Sec: 1}}
-	if err := unix.UtimesNanoAt(unix.AT_FDCWD, path, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return &fs.PathError{Op: "utimensat", Path: path, Err: err}
 	}
 	return nil
 }
