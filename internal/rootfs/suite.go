@@ -1,0 +1,156 @@
+package rootfs
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/xi2/xz"
+
+	"headwater/internal/artifact"
+	"headwater/internal/nix"
+	"headwater/internal/rootfs/index"
+)
+
+// Limits of what an archive may serve; Debian's own largest are a tenth of these.
+const (
+	maxRelease  = 16 << 20  // bytes of InRelease
+	maxPackages = 768 << 20 // bytes of Packages, unpacked
+	maxDict     = 64 << 20  // bytes of an xz stream's dictionary
+)
+
+// read fetches and reads a suite's index of packages, unless it has been.
+func (r *Resolver) read(ctx context.Context, s *suite) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.packages != nil {
+		return nil
+	}
+	if s.name == "" || strings.Trim(s.name, "abcdefghijklmnopqrstuvwxyz0123456789-.") != "" {
+		return fmt.Errorf("suite %q: is no suite's name", s.name)
+	}
+	rel, err := r.release(ctx, s.name)
+	if err != nil {
+		return err
+	}
+	text, err := r.index(ctx, s.name, rel)
+	if err != nil {
+		return fmt.Errorf("suite %s: %w", s.name, err)
+	}
+	packages, err := index.ParsePackages(text)
+	if err != nil {
+		return fmt.Errorf("suite %s: %w", s.name, err)
+	}
+	s.packages = packages
+	return nil
+}
+
+// dist is the folder of a suite, as an artifact's File has it.
+func dist(suite string) string { return archiveOf(suite) + "/dists/" + suite + "/" }
+
+func (r *Resolver) release(ctx context.Context, suite string) (*index.Release, error) {
+	file, _, err := r.options.Archive.Get(ctx, artifact.Artifact{Ecosystem: artifact.Debian, Name: suite, File: dist(suite) + "InRelease"})
+	if err != nil {
+		return nil, fmt.Errorf("suite %s: InRelease: %w", suite, err)
+	}
+	data, err := readFile(file, maxRelease)
+	if err != nil {
+		return nil, fmt.Errorf("suite %s: InRelease: %w", suite, err)
+	}
+	return index.ParseRelease(data, index.Check{Keys: r.options.Keys, Suite: suite, Arch: arch, At: r.options.At})
+}
+
+// index fetches Packages in the first form that the suite has.
+func (r *Resolver) index(ctx context.Context, suite string, rel *index.Release) (string, error) {
+	folder := "main/binary-" + arch + "/"
+	for _, name := range []string{"Packages.xz", "Packages.gz"} {
+		want, ok := rel.Files[folder+name]
+		if !ok {
+			continue
+		}
+		paths := []string{folder + name}
+		if rel.ByHash {
+			// By its hash an index is still there when the suite has just changed.
+			paths = []string{folder + "by-hash/SHA256/" + want.Hash.Base16(), folder + name}
+		}
+		data, err := r.get(ctx, suite, paths, want)
+		if err != nil {
+			return "", err
+		}
+		text, err := decompress(name, data)
+		if err != nil {
+			return "", fmt.Errorf("%s%s: %w", folder, name, err)
+		}
+		return text, nil
+	}
+	return "", fmt.Errorf("InRelease lists no %sPackages.xz or .gz", folder)
+}
+
+// get returns what is at the first of the paths that has it. The archive checks the hash; so do we, since all that a lock
+// pins follows from it.
+func (r *Resolver) get(ctx context.Context, suite string, paths []string, want index.File) ([]byte, error) {
+	var errs []error
+	for _, p := range paths {
+		a := artifact.Artifact{Ecosystem: artifact.Debian, Name: suite, File: dist(suite) + p, Hash: want.Hash, Size: want.Size}
+		file, _, err := r.options.Archive.Get(ctx, a)
+		if err == nil {
+			var data []byte
+			if data, err = readFile(file, want.Size); err == nil && nix.Sum(nix.SHA256, data) != want.Hash {
+				err = errors.New("is not what InRelease says")
+			}
+			if err == nil {
+				return data, nil
+			}
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", path.Clean(p), err))
+	}
+	return nil, errors.Join(errs...)
+}
+
+func readFile(name string, limit int64) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("is larger than %d bytes", limit)
+	}
+	return data, nil
+}
+
+func decompress(name string, data []byte) (string, error) {
+	var in io.Reader
+	var err error
+	if strings.HasSuffix(name, ".xz") {
+		in, err = xz.NewReader(bytes.NewReader(data), maxDict)
+	} else {
+		in, err = gzip.NewReader(bytes.NewReader(data))
+	}
+	if err != nil {
+		return "", err
+	}
+	var text strings.Builder
+	text.Grow(min(8*len(data), maxPackages))
+	n, err := io.Copy(&text, io.LimitReader(in, maxPackages+1))
+	if err != nil {
+		return "", err
+	}
+	if n > maxPackages {
+		return "", fmt.Errorf("is larger than %d bytes", maxPackages)
+	}
+	return text.String(), nil
+}
