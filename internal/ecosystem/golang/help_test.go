@@ -92,7 +92,7 @@ func (s *shelf) Index(context.Context, artifact.Ecosystem, string) ([]byte, erro
 }
 
 // add puts a module on the shelf and returns its two lines of go.sum.
-func (s *shelf) add(t *testing.T, v module.Version, files map[string]string) string {
+func (s *shelf) add(t testing.TB, v module.Version, files map[string]string) string {
 	t.Helper()
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
@@ -140,7 +140,7 @@ type service struct {
 
 var toolchain = module.Version{Path: "golang.org/toolchain", Version: "v0.0.1-go1.26.8.linux-amd64"}
 
-func newService(t *testing.T) *service {
+func newService(t testing.TB) *service {
 	t.Helper()
 	s := &service{
 		root:      lock.Root{Packages: []lock.Artifact{{Name: "unzip"}, {Name: "gcc"}}},
@@ -176,14 +176,14 @@ func files(pairs ...string) fstest.MapFS {
 	return m
 }
 
-func (s *service) lock(t *testing.T, previous lock.Component) (lock.Component, error) {
+func (s *service) lock(t testing.TB, previous lock.Component) (lock.Component, error) {
 	return golang.New().Lock(t.Context(), ecosystem.LockRequest{
 		Name: "server", Component: s.component, Recipe: &s.recipe, Source: s.files, Previous: previous, Root: s.root, Network: s.shelf,
 	})
 }
 
 // derive locks and derives; the nodes come by their name.
-func (s *service) derive(t *testing.T) (*dag.Node, map[string]*dag.Node, error) {
+func (s *service) derive(t testing.TB) (*dag.Node, map[string]*dag.Node, error) {
 	t.Helper()
 	c, err := s.lock(t, lock.Component{})
 	if err != nil {
@@ -196,7 +196,7 @@ func (s *service) derive(t *testing.T) (*dag.Node, map[string]*dag.Node, error) 
 	return s.deriveLocked(t, c, tools)
 }
 
-func (s *service) deriveLocked(t *testing.T, c lock.Component, tools []lock.Artifact) (*dag.Node, map[string]*dag.Node, error) {
+func (s *service) deriveLocked(t testing.TB, c lock.Component, tools []lock.Artifact) (*dag.Node, map[string]*dag.Node, error) {
 	t.Helper()
 	maker := new(dag.Maker)
 	root, err := maker.Text("root", "not a root, but a path is all that deriving needs")
