@@ -49,6 +49,15 @@ func BenchmarkHashAndScan(b *testing.B) {
 	}
 }
 
+// What one small object costs, such as a .drv file.
+func BenchmarkHashSmallFile(b *testing.B) {
+	for b.Loop() {
+		if _, _, err := nar.HashPath("testdata/run.nar"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // One big file, to compare with BenchmarkSHA256.
 func BenchmarkHashBigFile(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "big")
