@@ -25,8 +25,8 @@ from gatehouse.identity.models import Notice, User
 
 from .serializers import (
     ApplicationSerializer,
-    EventSerializer,
     CreatedApplicationSerializer,
+    EventSerializer,
     NoticeSerializer,
     SessionSerializer,
     SignInSerializer,

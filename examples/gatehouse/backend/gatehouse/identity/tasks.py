@@ -1,4 +1,4 @@
-"""What the worker does. Jobs wait in PostgreSQL, so one that was asked for is done even if the worker is down meanwhile."""
+"""What the worker does. Jobs wait in PostgreSQL, so what was asked for is done even if the worker is down meanwhile."""
 
 import logging
 

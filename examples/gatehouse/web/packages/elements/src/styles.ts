@@ -77,7 +77,7 @@ export const tables = css`
     padding: 0.45rem 1rem 0.45rem 0;
     border-bottom: 1px solid var(--gh-line);
     vertical-align: top;
-    overflow-wrap: anywhere;
+    overflow-wrap: break-word;
   }
 
   tbody tr:last-child td {

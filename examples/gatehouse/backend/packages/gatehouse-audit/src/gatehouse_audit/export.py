@@ -15,9 +15,7 @@ def export(events: Iterable[Event], exported: datetime) -> bytes:
     """The document, in UTF-8. It is checked against the schema before anybody gets it."""
     root = etree.Element(_name("events"), nsmap={None: NAMESPACE}, exported=exported.isoformat())
     for event in events:
-        element = etree.SubElement(
-            root, _name("event"), id=str(event.pk), kind=event.kind, time=event.time.isoformat()
-        )
+        element = etree.SubElement(root, _name("event"), id=str(event.pk), kind=event.kind, time=event.time.isoformat())
         for name, text in (
             ("user", event.username),
             ("address", event.client_ip),
