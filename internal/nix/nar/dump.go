@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 
 	"headwater/internal/nix"
 )
@@ -41,22 +42,20 @@ func sum(ctx context.Context, tree func(*dumper) error, also ...io.Writer) (nix.
 
 // dump runs the producer and the consumers of one archive and waits for all. A nil ctx is never done.
 func dump(ctx context.Context, tree func(*dumper) error, ws ...io.Writer) error {
+	if len(ws) == 0 {
+		ws = []io.Writer{io.Discard} // the tree is read all the same: can it be?
+	}
 	f := newFan(len(ws))
 	if ctx != nil {
 		defer f.watch(ctx)()
 	}
 	d := &dumper{fan: f, work: make(chan *chunk, chunkCount)}
-	for range readers {
-		f.wg.Go(func() { readAll(f, d.work) })
-	}
 	f.wg.Go(func() { d.run(tree) })
 	last := len(ws) - 1
 	for i := range last {
 		f.wg.Go(func() { f.drain(i, ws[i]) })
 	}
-	if last >= 0 {
-		f.drain(last, ws[last])
-	}
+	f.drain(last, ws[last])
 	f.wg.Wait()
 	return f.result()
 }
@@ -65,13 +64,14 @@ func dump(ctx context.Context, tree func(*dumper) error, ws ...io.Writer) error 
 // fill in. What a big file holds it reads itself.
 type dumper struct {
 	*fan
-	work chan *chunk // chunks with reads to do; has room for all
-	cur  *chunk
-	dead bool // the fan has failed: nothing is kept any more
+	work    chan *chunk // chunks with reads to do; has room for all
+	readers int         // goroutines that do them
+	cur     *chunk
+	dead    bool // the fan has failed: nothing is kept any more
 }
 
-// readers is how many goroutines open and read small files; more than cores, since on a cold cache they wait for the disk.
-const readers = 4
+// maxReaders is how many goroutines open and read small files; more than cores, since on a cold cache they wait for the disk.
+const maxReaders = 4
 
 // read is a piece of a chunk that a small file's content fills.
 type read struct {
@@ -99,6 +99,10 @@ func (d *dumper) flush() {
 	if len(c.reads) == 0 {
 		close(c.ready)
 	} else {
+		if d.readers < maxReaders {
+			d.readers++
+			d.wg.Go(func() { readAll(d.fan, d.work) })
+		}
 		d.work <- c
 	}
 	d.send(c)
@@ -156,7 +160,7 @@ func (d *dumper) file(executable bool, size int64, src content) error {
 	case size > 0 && d.room(int(size)):
 		c := d.cur
 		c.reads = append(c.reads, read{len(c.buf), int(size), src})
-		c.buf = c.buf[:len(c.buf)+int(size)]
+		c.buf = slices.Grow(c.buf, int(size))[:len(c.buf)+int(size)]
 	}
 	d.pad(size)
 	d.str(")")
@@ -171,8 +175,8 @@ func (d *dumper) big(size int64, src content) error {
 	}
 	defer f.Close()
 	for left := size; left > 0 && d.room(4096); {
-		b := d.cur.buf
-		n := int(min(left, int64(cap(b)-len(b))))
+		b := slices.Grow(d.cur.buf, chunkSize-len(d.cur.buf))
+		n := int(min(left, int64(chunkSize-len(b))))
 		if _, err := io.ReadFull(f, b[len(b):len(b)+n]); err != nil {
 			return src.unexpected(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -64,7 +65,7 @@ func (f *fan) get() *chunk {
 		return nil
 	case c := <-f.free:
 		if c == nil {
-			c = &chunk{buf: make([]byte, 0, chunkSize)}
+			c = &chunk{} // its buffer grows as needed
 		}
 		c.buf, c.reads, c.err = c.buf[:0], c.reads[:0], nil
 		c.ready = make(chan struct{})
@@ -138,8 +139,11 @@ func (f *fan) fill(r io.Reader) {
 		}
 		var err error
 		for len(c.buf) < chunkSize && err == nil {
+			if len(c.buf) == cap(c.buf) {
+				c.buf = slices.Grow(c.buf, max(16<<10, len(c.buf)))
+			}
 			var n int
-			n, err = r.Read(c.buf[len(c.buf):chunkSize])
+			n, err = r.Read(c.buf[len(c.buf):min(cap(c.buf), chunkSize)])
 			c.buf = c.buf[:len(c.buf)+n]
 		}
 		if err != nil && err != io.EOF {

@@ -419,6 +419,9 @@ func (f failing) Write([]byte) (int, error) { return 0, f.err }
 func TestDumpFailures(t *testing.T) {
 	broken := errors.New("broken")
 	dir := sizes(t)
+	if err := nar.DumpTo(t.Context(), dir); err != nil {
+		t.Errorf("to nobody: %v", err)
+	}
 	if err := nar.DumpTo(t.Context(), dir, io.Discard, failing{broken}, io.Discard); !errors.Is(err, broken) {
 		t.Errorf("writing: %v", err)
 	}

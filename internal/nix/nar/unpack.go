@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 )
 
 // Unpack reads one archive from r, to r's end, and makes it the tree at dst, which must not exist while its parent does.
@@ -144,12 +145,12 @@ func (u *unpacker) small(e Entry, path string, r *Reader) error {
 		case u.cur = <-u.free:
 		}
 		if u.cur == nil {
-			u.cur = &batch{buf: make([]byte, 0, batchSize)}
+			u.cur = &batch{} // its buffer grows as needed
 		}
 	}
 	b := u.cur
 	off := len(b.buf)
-	b.buf = b.buf[:off+size]
+	b.buf = slices.Grow(b.buf, size)[:off+size]
 	if _, err := io.ReadFull(r, b.buf[off:]); err != nil {
 		return err
 	}
