@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/caarlos0/env/v11"
@@ -20,10 +22,16 @@ type Config struct {
 	TrustedProxies []netip.Prefix `env:"GATEHOUSE_TRUSTED_PROXIES"` // whose X-Forwarded-* headers are believed
 }
 
-// ConfigFromEnv reads the environment. A variable that is set but empty counts as unset.
+// ConfigFromEnv reads the environment. A variable that is set but empty counts as unset, as compose files leave them.
 func ConfigFromEnv() (Config, error) {
-	var config Config
-	if err := env.Parse(&config); err != nil {
+	given := map[string]string{}
+	for _, variable := range os.Environ() {
+		if name, value, _ := strings.Cut(variable, "="); value != "" {
+			given[name] = value
+		}
+	}
+	config, err := env.ParseAsWithOptions[Config](env.Options{Environment: given})
+	if err != nil {
 		return Config{}, fmt.Errorf("read environment: %w", err)
 	}
 	return config, nil

@@ -28,7 +28,7 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) e
 	}
 	metrics := newMetrics(version)
 	process, err := backend.Prepare(backend.Options{
-		Command:  []string{config.Gunicorn, "--config", "gunicorn.conf.py", "gatehouse.wsgi:application"},
+		Command:  []string{config.Gunicorn, "--config", "gunicorn.conf.py"},
 		Dir:      config.BackendDir,
 		StopWait: config.ShutdownWait,
 		Log:      log,
