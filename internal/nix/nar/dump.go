@@ -13,42 +13,47 @@ import (
 )
 
 // Dump writes the archive of the file, link or folder at path.
-func Dump(w io.Writer, path string) error { return dump(nil, onDisk(path), w) }
+func Dump(w io.Writer, path string) error { return newFan(1).dump(onDisk(path), w) }
 
 // DumpTo writes the archive of the file, link or folder at path to every one of ws. The tree is read once; each writer has a
 // goroutine of its own, so that hashing, scanning and reading overlap. Writers get pieces of at most 256 KiB, which they
 // must not keep.
 func DumpTo(ctx context.Context, path string, ws ...io.Writer) error {
-	return dump(ctx, onDisk(path), ws...)
+	return dumpTo(ctx, onDisk(path), ws...)
 }
 
 // HashPath is the SHA-256 and the length of path's archive.
-func HashPath(path string) (nix.Hash, int64, error) { return sum(nil, onDisk(path)) }
+func HashPath(path string) (nix.Hash, int64, error) {
+	return sum(nil, func(ws ...io.Writer) error { return newFan(len(ws)).dump(onDisk(path), ws...) })
+}
 
 // Hash is HashPath, but the archive goes also to the other writers, as in DumpTo.
 func Hash(ctx context.Context, path string, also ...io.Writer) (nix.Hash, int64, error) {
-	return sum(ctx, onDisk(path), also...)
+	return sum(also, func(ws ...io.Writer) error { return dumpTo(ctx, onDisk(path), ws...) })
 }
 
-func sum(ctx context.Context, tree func(*dumper) error, also ...io.Writer) (nix.Hash, int64, error) {
+// sum hashes what dump writes to all of its writers.
+func sum(also []io.Writer, dump func(...io.Writer) error) (nix.Hash, int64, error) {
 	s := &summer{Hash: nix.SHA256.New()}
 	// The hash comes last: the last writer has the caller's goroutine, which is running already.
-	if err := dump(ctx, tree, append(also[:len(also):len(also)], s)...); err != nil {
+	if err := dump(append(slices.Clip(also), s)...); err != nil {
 		return nix.Hash{}, 0, err
 	}
 	h, err := nix.NewHash(nix.SHA256, s.Sum(nil))
 	return h, s.n, err
 }
 
-// dump runs the producer and the consumers of one archive and waits for all. A nil ctx is never done.
-func dump(ctx context.Context, tree func(*dumper) error, ws ...io.Writer) error {
+func dumpTo(ctx context.Context, tree func(*dumper) error, ws ...io.Writer) error {
 	if len(ws) == 0 {
 		ws = []io.Writer{io.Discard} // the tree is read all the same: can it be?
 	}
 	f := newFan(len(ws))
-	if ctx != nil {
-		defer f.watch(ctx)()
-	}
+	defer f.watch(ctx)()
+	return f.dump(tree, ws...)
+}
+
+// dump runs the producer and the consumers of one archive and waits for all. f has a consumer for each writer.
+func (f *fan) dump(tree func(*dumper) error, ws ...io.Writer) error {
 	d := &dumper{fan: f, work: make(chan *chunk, chunkCount)}
 	f.wg.Go(func() { d.run(tree) })
 	last := len(ws) - 1

@@ -233,7 +233,7 @@ func TestUnpackMetadata(t *testing.T) {
 	}
 }
 
-// archive writes tokens; a token of the form N*8, an int, is written as a bare number.
+// archive writes strings as an archive has them, ints as bare numbers, and bytes as they are.
 func archive(tokens ...any) []byte {
 	var b []byte
 	for _, t := range tokens {
@@ -346,12 +346,32 @@ func TestNestingBomb(t *testing.T) {
 	}
 }
 
+// skim reads an archive without its contents.
+func skim(archive []byte) error {
+	r := nar.NewReader(bytes.NewReader(archive))
+	for {
+		if _, err := r.Next(); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
 func TestTruncatedAnywhere(t *testing.T) {
-	whole := readFile(t, "odd.nar")
-	for n := range whole {
-		objects, err := list(whole[:n])
-		if !errors.Is(err, io.ErrUnexpectedEOF) || !errors.Is(err, nar.ErrFormat) {
-			t.Fatalf("%d bytes: %d objects, error %v", n, len(objects), err)
+	for _, name := range []string{"odd.nar", "empty.nar", "run.nar", "link.nar", "folder.nar"} {
+		whole := readFile(t, name)
+		for n := range whole {
+			objects, err := list(whole[:n])
+			if !errors.Is(err, io.ErrUnexpectedEOF) || !errors.Is(err, nar.ErrFormat) {
+				t.Fatalf("%d bytes of %s: %d objects, error %v", n, name, len(objects), err)
+			}
+			if err := skim(whole[:n]); !errors.Is(err, io.ErrUnexpectedEOF) || !errors.Is(err, nar.ErrFormat) {
+				t.Fatalf("%d bytes of %s, contents skipped: error %v", n, name, err)
+			}
+		}
+		if err := skim(whole); err != nil {
+			t.Errorf("%s, contents skipped: %v", name, err)
 		}
 	}
 }

@@ -156,6 +156,9 @@ func FuzzReader(f *testing.F) {
 		dst := filepath.Join(dir, "dst")
 		unpacked := nar.Unpack(t.Context(), bytes.NewReader(data), dst)
 		objects, err := list(data)
+		if skimmed := skim(data); (skimmed == nil) != (err == nil) {
+			t.Errorf("read: %v; contents skipped: %v", err, skimmed)
+		}
 		if err != nil {
 			if !errors.Is(unpacked, nar.ErrFormat) {
 				t.Errorf("read: %v; unpacked: %v", err, unpacked)

@@ -33,16 +33,18 @@ func NewReader(r io.Reader) *Reader { return &Reader{r: bufio.NewReaderSize(r, 4
 
 // Next moves to the next entry, past what is left of the current one. It is io.EOF once the archive is complete.
 func (r *Reader) Next() (Entry, error) {
-	if r.err == nil {
-		r.cur, r.err = r.next()
-		if r.err != nil && r.err != io.EOF {
-			r.err = r.explain(r.err)
-		}
-	}
 	if r.err != nil {
 		return Entry{}, r.err
 	}
-	return r.cur, nil
+	e, err := r.next()
+	switch {
+	case err == errComplete:
+		r.err = io.EOF
+	case err != nil:
+		r.err = r.explain(err)
+	}
+	r.cur = e
+	return e, r.err
 }
 
 // Read reads the current file's content, to io.EOF at its end. Other entries have none.
@@ -65,6 +67,9 @@ func (r *Reader) Read(b []byte) (int, error) {
 
 // Offset is how many bytes of the archive have been consumed.
 func (r *Reader) Offset() int64 { return r.at }
+
+// errComplete tells the archive's end from that of a stream that was cut off.
+var errComplete = errors.New("the archive is complete")
 
 func (r *Reader) next() (Entry, error) {
 	if r.at == 0 {
@@ -95,7 +100,7 @@ func (r *Reader) next() (Entry, error) {
 			return Entry{}, malformed("want entry or ), have %q", tag)
 		}
 	}
-	return Entry{}, io.EOF
+	return Entry{}, errComplete
 }
 
 // entry reads what follows "entry" up to the node's own fields.
@@ -222,9 +227,6 @@ func (r *Reader) endNode() error {
 
 func (r *Reader) take(n int) ([]byte, error) {
 	b, err := r.r.Peek(n)
-	if err == io.EOF { // bare, it would say that the archive is complete
-		err = malformed("%w", io.ErrUnexpectedEOF)
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -297,7 +299,7 @@ func (r *Reader) explain(err error) error {
 	}
 	where := fmt.Sprintf("read NAR at byte %d", r.at)
 	if r.cur.Path != "" {
-		where += fmt.Sprintf(", near %q", r.cur.Path)
+		where += fmt.Sprintf(", after %q", r.cur.Path)
 	}
 	return fmt.Errorf("%s: %w", where, err)
 }

@@ -34,7 +34,7 @@ func DumpTree(ctx context.Context, sources []Source, ws ...io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return dump(ctx, tree, ws...)
+	return dumpTo(ctx, tree, ws...)
 }
 
 // HashTree is the SHA-256 and the length of the archive that DumpTree writes. It goes also to the other writers.
@@ -43,7 +43,7 @@ func HashTree(ctx context.Context, sources []Source, also ...io.Writer) (nix.Has
 	if err != nil {
 		return nix.Hash{}, 0, err
 	}
-	return sum(ctx, tree, also...)
+	return sum(also, func(ws ...io.Writer) error { return dumpTo(ctx, tree, ws...) })
 }
 
 // virtual checks sources and lays them out.

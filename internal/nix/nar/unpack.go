@@ -117,6 +117,7 @@ func (u *unpacker) entry(e Entry, path string, r *Reader) error {
 		if err := os.Symlink(e.Target, path); err != nil {
 			return err
 		}
+		u.made = true
 		return touch(path)
 	case e.Size > batchSize/2 || e.Path == "":
 		f, err := createFile(path)
