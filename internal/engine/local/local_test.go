@@ -37,7 +37,7 @@ var compileTool = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(dir)
-	cmd := exec.Command("go", "build", "-trimpath", "-o", dir, "./testdata/builder")
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", dir, "./testdata/builder")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("compile the builder: %w\n%s", err, out)
