@@ -359,9 +359,18 @@ func skim(archive []byte) error {
 }
 
 func TestTruncatedAnywhere(t *testing.T) {
+	dst := filepath.Join(t.TempDir(), "dst")
 	for _, name := range []string{"odd.nar", "empty.nar", "run.nar", "link.nar", "folder.nar"} {
 		whole := readFile(t, name)
 		for n := range whole {
+			if n%8 == 0 {
+				if err := nar.Unpack(t.Context(), bytes.NewReader(whole[:n]), dst); !errors.Is(err, nar.ErrFormat) {
+					t.Fatalf("%d bytes of %s unpacked: %v", n, name, err)
+				}
+				if _, err := os.Lstat(dst); !errors.Is(err, fs.ErrNotExist) {
+					t.Fatalf("%d bytes of %s left something: %v", n, name, err)
+				}
+			}
 			objects, err := list(whole[:n])
 			if !errors.Is(err, io.ErrUnexpectedEOF) || !errors.Is(err, nar.ErrFormat) {
 				t.Fatalf("%d bytes of %s: %d objects, error %v", n, name, len(objects), err)
