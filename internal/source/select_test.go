@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"headwater/internal/nix/nar"
 	"headwater/internal/source"
 )
 
@@ -153,6 +154,13 @@ func TestSelectionFS(t *testing.T) {
 		if _, err := fs.Stat(fsys, "z"); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: what is not selected is there: %v", name, err)
 		}
+	}
+	want, _, err := nar.HashPath(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.NARHash(t.Context()); err != nil || got != want {
+		t.Errorf("NAR hash %v, %v; a copy has %v", got, err, want)
 	}
 	loop, err := tree.Select([]string{"loop"})
 	if err != nil {

@@ -11,6 +11,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"headwater/internal/nix"
+	"headwater/internal/nix/nar"
 )
 
 // Tree is an upstream's tree on disk.
@@ -182,6 +185,22 @@ func (f *folder) ReadDir(n int) ([]fs.DirEntry, error) {
 	out := f.entries[:n]
 	f.entries = f.entries[n:]
 	return out, nil
+}
+
+// NARHash is the SHA-256 of the NAR that a copy of the selection has.
+func (s *Selection) NARHash(ctx context.Context) (nix.Hash, error) {
+	sources := make([]nar.Source, len(s.entries))
+	for i, e := range s.entries {
+		sources[i] = nar.Source{Path: e.Path, Executable: e.Executable, Target: e.Link, File: filepath.Join(s.dir, filepath.FromSlash(e.Path))}
+		if e.Link != "" {
+			sources[i].Type, sources[i].File = nar.Link, ""
+		}
+	}
+	h, _, err := nar.HashTree(ctx, sources)
+	if err != nil {
+		return nix.Hash{}, fmt.Errorf("hash source %s: %w", s.dir, err)
+	}
+	return h, nil
 }
 
 // Copy makes dst, which must not exist, a copy of the selection: files 0644 or 0755, links as they are.

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"headwater/internal/dag"
+	"headwater/internal/engine"
+	"headwater/internal/nix"
+)
+
+// buildOptions are the flags that all commands share which build something.
+type buildOptions struct {
+	engine  engine.Options
+	drv     bool
+	outLink string
+}
+
+func (o *buildOptions) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.IntVarP(&o.engine.Jobs, "jobs", "j", 0, "builds at the same time (0: as many as there are processors)")
+	f.IntVar(&o.engine.Cores, "cores", 0, "processors that one build may use (0: all)")
+	f.BoolVarP(&o.engine.KeepGoing, "keep-going", "k", false, "after a failure, build all that does not need what failed")
+	f.DurationVar(&o.engine.Timeout, "timeout", 0, "how long one build may take (0: no limit)")
+	f.DurationVar(&o.engine.MaxSilent, "max-silent", 0, "how long one build may print nothing (0: no limit)")
+}
+
+func (a *app) buildCommand() *cobra.Command {
+	var o buildOptions
+	cmd := &cobra.Command{
+		Use:   "build [DIR]",
+		Short: "Build the package and print its store path",
+		Args:  maxArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.build(cmd.Context(), args, o)
+		},
+	}
+	o.flags(cmd)
+	cmd.Flags().BoolVar(&o.drv, "drv", false, "print the package's .drv path, and build nothing")
+	cmd.Flags().StringVarP(&o.outLink, "out-link", "o", "", "make this link to the package; it keeps the package from being collected")
+	return cmd
+}
+
+func (a *app) build(ctx context.Context, args []string, o buildOptions) error {
+	p, err := openProject(args)
+	if err != nil {
+		return err
+	}
+	g, err := p.graph()
+	if err != nil {
+		return err
+	}
+	if o.drv {
+		return a.result("drv", string(g.Package.DrvPath))
+	}
+	b, err := a.openBuilder(ctx, p.lock.Date)
+	if err != nil {
+		return err
+	}
+	err = func() error {
+		if err := b.realise(ctx, o.engine, g.Package); err != nil {
+			return err
+		}
+		link := o.outLink
+		if link == "" {
+			link = b.rootLink(p)
+		}
+		return b.store.AddRoot(ctx, link, g.Package.Path())
+	}()
+	if err := errors.Join(err, b.Close()); err != nil {
+		return err
+	}
+	return a.result("path", string(g.Package.Path()))
+}
+
+// result prints a command's one result on standard output.
+func (a *app) result(key, value string) error {
+	if !a.json {
+		_, err := fmt.Fprintln(a.stdout, value)
+		return err
+	}
+	return json.NewEncoder(a.stdout).Encode(map[string]any{"v": 1, key: value})
+}
+
+// rootLink is the link by which a project's last build is kept from being collected: one for each folder.
+func (b *builder) rootLink(p *project) string {
+	dir, err := filepath.Abs(p.dir)
+	if err != nil {
+		dir = p.dir
+	}
+	key := nix.Sum(nix.SHA256, []byte(dir)).Base32()[:16]
+	return filepath.Join(b.store.Dir(), "nix/var/headwater/built", p.recipe.Name+"-"+key)
+}
+
+func maxArgs(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > n {
+			return &usageError{fmt.Errorf("%s takes at most %d argument, got %d", cmd.Name(), n, len(args))}
+		}
+		return nil
+	}
+}
+
+// paths lists where nodes' outputs really are.
+func (b *builder) paths(nodes map[string]*dag.Node) map[string]string {
+	out := make(map[string]string, len(nodes))
+	for name, n := range nodes {
+		out[name] = b.store.RealPath(n.Path())
+	}
+	return out
+}
+

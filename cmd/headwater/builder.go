@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	"headwater/internal/artifact"
+	"headwater/internal/dag"
+	"headwater/internal/engine"
+	"headwater/internal/engine/local"
+	"headwater/internal/event"
+	"headwater/internal/fetch"
+	"headwater/internal/lock"
+	"headwater/internal/nix"
+	"headwater/internal/pin"
+	"headwater/internal/recipe"
+	"headwater/internal/registry"
+	"headwater/internal/rootfs"
+	"headwater/internal/store"
+	"headwater/internal/ui"
+)
+
+// builder is an open store with an engine over it.
+type builder struct {
+	store    *store.Store
+	client   *fetch.Client
+	engine   engine.Engine
+	renderer ui.Renderer
+	events   event.Sink
+	resolver *rootfs.Resolver
+}
+
+// openBuilder opens the store; date is when a lock was made, for what is only to be had as of that day.
+func (a *app) openBuilder(ctx context.Context, date time.Time) (*builder, error) {
+	s, err := a.openStore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b := &builder{store: s, renderer: a.renderer()}
+	b.events = b.renderer.Emit
+	reg, err := registry.Open(
+		registry.Machine{Env: a.getenv, Home: a.getenv("HOME"), Root: os.DirFS("/")},
+		registry.Options{ClientFile: b.clientFile},
+	)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	b.client = fetch.New(reg.At(date), fetch.Options{Cache: filepath.Join(a.xdg("XDG_CACHE_HOME", ".cache"), "indexes"), Agent: "headwater/" + version()})
+	b.engine = local.New(local.Config{Store: s, Getenv: a.getenv, Fetch: b.fetch})
+	b.resolver = rootfs.NewResolver(rootfs.Options{Archive: b.network(), At: date})
+	return b, nil
+}
+
+// Close ends the status line and closes the store.
+func (b *builder) Close() error {
+	b.client.Close()
+	b.renderer.Close()
+	return b.store.Close()
+}
+
+func (b *builder) fetch(ctx context.Context, a artifact.Artifact, dst string, progress func(done, total int64)) (int64, error) {
+	r, err := b.client.Fetch(ctx, a, dst, progress)
+	return r.Size, err
+}
+
+func (b *builder) network() *pin.Network { return &pin.Network{Store: b.store, Fetcher: b.client} }
+
+// clientFile reads a file out of a Debian package: what a client takes as its registry when nothing is set.
+func (b *builder) clientFile(ctx context.Context, pkg, file string) ([]byte, error) {
+	return b.resolver.File(ctx, clientSuite, pkg, file)
+}
+
+// clientSuite is the Debian release whose packages tell the clients' own defaults.
+const clientSuite = "stable"
+
+// realise builds the goals. Everything that went wrong was shown as it happened; the error says it once more.
+func (b *builder) realise(ctx context.Context, o engine.Options, goals ...*dag.Node) error {
+	o.Events = b.events
+	_, err := b.engine.Realise(ctx, goals, o)
+	return err
+}
+
+// realiseOne builds what locking asks for.
+func (b *builder) realiseOne(ctx context.Context, n *dag.Node) (string, error) {
+	if err := b.realise(ctx, engine.Options{}, n); err != nil {
+		return "", err
+	}
+	return b.store.RealPath(n.Path()), nil
+}
+
+// roots pins roots with the builder's store.
+func (b *builder) roots() pin.Roots { return rootPinner{b} }
+
+type rootPinner struct{ *builder }
+
+func (r rootPinner) Resolve(ctx context.Context, want recipe.Root) ([]lock.Artifact, error) {
+	return r.resolver.Resolve(ctx, want)
+}
+
+func (r rootPinner) Hash(ctx context.Context, name string, packages []lock.Artifact) (nix.Hash, error) {
+	return rootfs.Pin(ctx, rootfs.PinRequest{Name: name, Packages: packages, Archive: r.network(), Store: r.store})
+}

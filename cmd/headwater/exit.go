@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"headwater/internal/engine"
+	"headwater/internal/fetch"
+	"headwater/internal/graph"
+	"headwater/internal/lock"
+	"headwater/internal/recipe"
+	"headwater/internal/registry"
+	"headwater/internal/run"
+	"headwater/internal/sandbox"
+	"headwater/internal/source"
+)
+
+// The exit codes. They are part of the command line's contract.
+const (
+	exitFailed      = 1 // a build or a check failed: the thing built is at fault
+	exitInput       = 2 // arguments, recipe, lock or source are not right
+	exitEnvironment = 3 // network, registry, disk or kernel did not give what is needed
+	exitInternal    = 4 // a fault of Headwater's own
+	exitInterrupted = 130
+)
+
+func exitTable() string {
+	return `Exit codes: 0 done · 1 a build, a check or the service failed · 2 arguments, recipe, lock or source are not right ·
+3 network, registry, disk or kernel did not give what is needed · 4 internal fault · 130 interrupted`
+}
+
+// usageError is a wrong use of the command line.
+type usageError struct{ error }
+
+func (e *usageError) Unwrap() error { return e.error }
+
+// Hint says what to do.
+func (e *usageError) Hint() string { return "see headwater --help" }
+
+// report tells the user about err and returns the exit code.
+func (a *app) report(err error, interrupted bool) int {
+	if err == nil {
+		return 0
+	}
+	code := exitCode(err, interrupted)
+	hint := hintOf(err)
+	if a.json {
+		line, _ := json.Marshal(map[string]any{"v": 1, "event": "error", "error": err.Error(), "hint": hint, "exit": code})
+		fmt.Fprintf(a.stderr, "%s\n", line)
+		return code
+	}
+	fmt.Fprintf(a.stderr, "headwater: %v\n", err)
+	if hint != "" {
+		fmt.Fprintf(a.stderr, "hint: %s\n", hint)
+	}
+	return code
+}
+
+func hintOf(err error) string {
+	var h interface{ Hint() string }
+	if errors.As(err, &h) {
+		return h.Hint()
+	}
+	return ""
+}
+
+func exitCode(err error, interrupted bool) int {
+	switch {
+	case interrupted || errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case is[*engine.BuildFailed](err), is[*failedCheck](err), is[*run.EndedError](err), is[*run.UnhealthyError](err):
+		return exitFailed
+	case is[*usageError](err), is[*recipe.InvalidError](err), is[*recipe.SyntaxError](err), is[*graph.StaleLockError](err), is[*lock.FormatError](err), is[*lock.SyntaxError](err),
+		is[*source.BadTreeError](err), is[*inputError](err), is[*registry.SettingsError](err):
+		return exitInput
+	case is[*fetch.Error](err), is[*fetch.GoneError](err), is[*sandbox.Unavailable](err), is[*registry.UnknownError](err), is[*run.PortError](err), is[*fs.PathError](err), is[*os.SyscallError](err):
+		return exitEnvironment
+	}
+	return exitInternal
+}
+
+func is[T error](err error) bool {
+	var t T
+	return errors.As(err, &t)
+}
+
+// inputError is a mistake in what the user gave, with a hint.
+type inputError struct {
+	error
+	hint string
+}
+
+func (e *inputError) Unwrap() error { return e.error }
+
+// Hint says what to do.
+func (e *inputError) Hint() string { return e.hint }
+
+// failedCheck says that something that was to be judged is not sound.
+type failedCheck struct{ error }
+
+func (e *failedCheck) Unwrap() error { return e.error }

@@ -1,0 +1,44 @@
+// Command headwater builds any release of a self-hosted service from that service's own source and runs it.
+//
+// This package composes the stages: flags to options, one call, render. Environment, arguments and clock enter here alone.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"headwater/internal/sandbox"
+)
+
+func main() {
+	// A builder's sandbox is set up by this very program, started again under another name.
+	sandbox.RunInit()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	a := newApp()
+	err := a.command().ExecuteContext(ctx)
+	interrupted := ctx.Err() != nil
+	stop()
+	os.Exit(a.report(err, interrupted))
+}
+
+func (a *app) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "headwater",
+		Short:         "Build a self-hosted service from its own source, and run it",
+		Long:          "Headwater builds any release of a self-hosted service from that service's own source and runs it.\nDIR is the folder that holds headwater.yaml, by default the current one.\n\n" + exitTable(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Version:       version(),
+	}
+	f := root.PersistentFlags()
+	f.StringVar(&a.storeDir, "store", a.defaultStore(), "folder of the store")
+	f.BoolVar(&a.json, "json", false, "write progress and results as JSON lines")
+	f.BoolVarP(&a.verbose, "verbose", "v", false, "show every line of builders' output")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.AddCommand(a.lockCommand(), a.buildCommand(), a.graphCommand(), a.runCommand(), a.logCommand(), a.storeCommand(), a.doctorCommand(), a.schemaCommand())
+	return root
+}
