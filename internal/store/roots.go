@@ -47,37 +47,37 @@ func (s *Store) addTempRoots(ctx context.Context, paths []nix.StorePath) error {
 		}
 		s.tempRoots, s.rooted = f, map[nix.StorePath]bool{}
 	}
-	gc, err := os.OpenFile(s.state("gc.lock"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
-	}
-	defer gc.Close() // also unlocks; read-only use
-	// While a collector runs, it has read our file already, so it must be told; else the shared lock keeps it from starting
-	// before the file is written.
-	for {
-		err := unix.Flock(int(gc.Fd()), unix.LOCK_SH|unix.LOCK_NB)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) {
-			return err
-		}
-		if err := tellCollector(ctx, s.state("gc-socket", "socket"), paths); err == nil {
-			break
-		}
-		select { // it has just ended or not opened its socket yet
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
 	var b strings.Builder
 	for _, p := range paths {
 		b.WriteString(string(p))
 		b.WriteByte(0)
 	}
-	_, err = s.tempRoots.WriteString(b.String())
-	return err
+	// First the file, so that every collector to come knows; then the one that may have read it before.
+	if _, err := s.tempRoots.WriteString(b.String()); err != nil {
+		return err
+	}
+	gc, err := os.OpenFile(s.state("gc.lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer gc.Close() // also unlocks; nothing was written
+	for {
+		err := unix.Flock(int(gc.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+		if err == nil {
+			return nil // no collector runs
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return os.NewSyscallError("flock", err)
+		}
+		if err := s.tellCollector(ctx, paths); err == nil {
+			return nil
+		}
+		select { // it has just ended or not opened its socket yet
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 }
 
 // createTempRoots makes a file of this store's own, locked. Collectors read every file there, Nix's too, whatever follows
@@ -107,10 +107,15 @@ func createTempRoots(dir string) (*os.File, error) {
 	}
 }
 
-// tellCollector sends each path and waits until the collector says that it will not delete it.
-func tellCollector(ctx context.Context, socket string, paths []nix.StorePath) error {
+// tellCollector sends each path and waits until the collector says that it will not delete it, or has done so.
+func (s *Store) tellCollector(ctx context.Context, paths []nix.StorePath) error {
+	dir, err := os.Open(s.state("gc-socket"))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
 	var d net.Dialer
-	c, err := d.DialContext(ctx, "unix", socket)
+	c, err := d.DialContext(ctx, "unix", socketPath(dir))
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ type Store struct {
 	opts    Options
 	bigLock *os.File // held shared while the store is open: no schema upgrade meanwhile
 
-	wrote  atomic.Bool  // something was registered: Close must sync
+	wrote  atomic.Bool  // something was registered: Close may have to sync
 	serial atomic.Int64 // makes names unique
 
 	mu   sync.Mutex // guards conn
@@ -72,32 +72,21 @@ func Open(ctx context.Context, dir string, opts Options) (*Store, error) {
 
 func (s *Store) open(ctx context.Context) error {
 	schema, err := s.schema()
+	if err == nil && schema == "" {
+		err = s.makeDirs()
+	}
 	if err != nil {
 		return err
-	}
-	if schema == "" {
-		if err := s.makeDirs(); err != nil {
-			return err
-		}
 	}
 	s.bigLock, err = os.OpenFile(s.state("db", "big-lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
-	how := unix.LOCK_SH
-	if schema == "" {
-		how = unix.LOCK_EX
-	}
-	if err := flock(ctx, s.bigLock, how); err != nil {
+	create, err := s.lockSchema(ctx)
+	if err != nil {
 		return err
 	}
-	if schema, err = s.schema(); err != nil {
-		return err
-	}
-	if schema != "" && schema != schemaVersion {
-		return fmt.Errorf("database has schema %q, want %s", schema, schemaVersion)
-	}
-	if err := s.openDB(ctx, schema == ""); err != nil {
+	if err := s.openDB(ctx, create); err != nil {
 		return err
 	}
 	if err := flock(ctx, s.bigLock, unix.LOCK_SH); err != nil {
@@ -106,8 +95,37 @@ func (s *Store) open(ctx context.Context) error {
 	return s.afterBoot(ctx)
 }
 
-// Close releases the store, its temporary folders and this process's temporary roots. If anything was registered it waits
-// until that is on disk.
+// lockSchema locks the database against changes of its schema, or alone if it has to be created. Who waits to create it
+// must not wait for those who use what another has created meanwhile.
+func (s *Store) lockSchema(ctx context.Context) (create bool, err error) {
+	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
+		schema, err := s.schema()
+		switch {
+		case err != nil:
+			return false, err
+		case schema == schemaVersion:
+			return false, flock(ctx, s.bigLock, unix.LOCK_SH)
+		case schema != "":
+			return false, fmt.Errorf("database has schema %q, want %s", schema, schemaVersion)
+		}
+		alone, err := tryLock(s.bigLock)
+		if err != nil {
+			return false, err
+		}
+		if alone {
+			schema, err := s.schema()
+			return schema == "", err
+		}
+		select {
+		case <-ctx.Done():
+			return false, fmt.Errorf("wait for the store to be created: %w", ctx.Err())
+		case <-time.After(wait):
+		}
+	}
+}
+
+// Close releases the store, its temporary folders and this process's temporary roots. After much was registered it
+// waits until that is on disk.
 func (s *Store) Close() error {
 	errs := []error{s.closeTemp()}
 	s.rootsMu.Lock()
@@ -120,7 +138,7 @@ func (s *Store) Close() error {
 	}
 	if s.conn != nil {
 		if s.wrote.Load() {
-			errs = append(errs, s.syncAndMark())
+			errs = append(errs, s.syncIfMuch())
 		}
 		errs = append(errs, s.conn.Close())
 		s.conn = nil

@@ -22,10 +22,17 @@ import (
 // keeps the database consistent and leaves objects to luck: a path can be valid and empty. Syncing every file before
 // registering it would cost milliseconds a file, and one syncfs a path would wait for all that other programs write.
 //
-// So nothing is synced while building. A store that registered anything syncs once, when it is closed, and then notes how
-// far the database is known to be good: up to which row, in which boot of the machine. Whoever first opens the store after
-// another boot hashes the paths registered later, as few as were not synced, and makes those invalid that are not whole.
-// The collector, which takes bytes away, syncs the database before it deletes what it unregistered.
+// So nothing is synced while building. There is a note of how far the database is known to be good: up to which row, in
+// which boot of the machine. Whoever first opens the store after another boot hashes the paths registered later and makes
+// those invalid that are not whole; they will be built again. So that this stays a matter of a second, a store that is
+// closed after much has been registered syncs once and moves the note on. The collector, which takes bytes away, syncs the
+// database before it deletes what it unregistered.
+
+// How much may be registered without being known to be on disk.
+const (
+	maxUnsyncedBytes = 256 << 20 // of NARs
+	maxUnsyncedPaths = 10_000
+)
 
 // syncMark is the note: nix/var/headwater/synced.
 type syncMark struct {
@@ -191,10 +198,19 @@ func (s *Store) sync() error {
 	return nil
 }
 
-// syncAndMark syncs, and notes that what was registered before is on disk. The caller has the connection for itself.
-func (s *Store) syncAndMark() error {
-	last, err := lastRow(s.conn)
+// syncIfMuch syncs if much has been registered since the last sync, and notes that all of it is on disk. The caller has the
+// connection for itself.
+func (s *Store) syncIfMuch() error {
+	m, _, err := s.readMark()
 	if err != nil {
+		return err
+	}
+	var last, paths, bytes int64
+	err = rows(s.conn, "select coalesce(max(id), 0), count(*), coalesce(sum(narSize), 0) from ValidPaths where id > ?", func(r *sqlite.Stmt) error {
+		last, paths, bytes = r.ColumnInt64(0), r.ColumnInt64(1), r.ColumnInt64(2)
+		return nil
+	}, m.row)
+	if err != nil || paths <= maxUnsyncedPaths && bytes <= maxUnsyncedBytes {
 		return err
 	}
 	if err := s.sync(); err != nil {
@@ -212,8 +228,7 @@ func (s *Store) syncAndMark() error {
 	if err != nil {
 		return os.NewSyscallError("flock", err)
 	}
-	m, _, err := s.readMark()
-	if err != nil {
+	if m, _, err = s.readMark(); err != nil {
 		return err
 	}
 	m.row = max(m.row, last)
