@@ -63,7 +63,10 @@ func New(c Config) *Engine {
 func (e *Engine) Realise(ctx context.Context, goals []*dag.Node, opts engine.Options) (engine.Result, error) {
 	r := &run{Engine: e, opts: opts.WithDefaults(), goals: goals, written: map[nix.StorePath]bool{}}
 	result, err := engine.Schedule(ctx, goals, r, opts)
-	return result, errors.Join(err, e.durations.save())
+	if saveErr := e.durations.save(); err == nil {
+		err = saveErr // a hint for the next run is nothing to tell of besides a failure
+	}
+	return result, err
 }
 
 // run is one call of Realise: an engine.Worker.

@@ -110,7 +110,8 @@ func hang([]string) error {
 	if err := write("out", "half"); err != nil {
 		return err
 	}
-	select {}
+	time.Sleep(time.Hour)
+	return nil
 }
 
 // fork leaves a process in a session of its own behind, which goes on writing to the output.
