@@ -114,4 +114,3 @@ func (b *builder) paths(nodes map[string]*dag.Node) map[string]string {
 	}
 	return out
 }
-

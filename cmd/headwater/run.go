@@ -94,4 +94,3 @@ func (a *app) ready(s run.Service, state string) {
 	}
 	fmt.Fprintf(a.stdout, "data, secrets and logs: %s\nstop with Ctrl-C\n", state)
 }
-

@@ -13,12 +13,13 @@ import (
 // libDir is where a Debian amd64 root keeps its loader and libraries.
 const libDir = "/usr/lib/x86_64-linux-gnu"
 
-// Mount lays a part of an input into a build's file system. Nothing is copied.
+// Mount lays a part of an input into a build's file system. Nothing is copied unless Copy says so.
 type Mount struct {
 	From     *Node
 	Path     string // inside From's output, "" for all of it
 	At       string // absolute; below /build or a path of its own
-	Writable bool   // an overlay: the build may write, the input stays as it is
+	Writable bool   // an overlay: the build may add, replace and delete files; the input stays as it is
+	Copy     bool   // a copy of a folder, in which files can be written in place too: for sources
 }
 
 // InRoot describes a derivation whose script runs inside a root.
@@ -99,6 +100,9 @@ func enter(root string, outputs []string, mounts []Mount, outputAt map[string]st
 	var s strings.Builder
 	fmt.Fprintf(&s, "R=%s L=$R%s\n", root, libDir)
 	s.WriteString(`run() { local p=$1; shift; "$L/ld-linux-x86-64.so.2" --library-path "$L" "$R/usr/bin/$p" "$@"; }` + "\n")
+	// An overlay's folder has the mode that the upper layer's folder has, so folders that may be written to are made there.
+	s.WriteString(`layer() { run mkdir "$2" "$2.work"; (cd "$1" && run find . -mindepth 1 -type d -print0) |
+  (cd "$2" && run xargs -0r "$L/ld-linux-x86-64.so.2" --library-path "$L" "$R/usr/bin/mkdir" -p --); }` + "\n")
 	s.WriteString(`cd "$NIX_BUILD_TOP"; T=$NIX_BUILD_TOP` + "\n")
 	s.WriteString("run mkdir -p .tmp .home .layers")
 	for _, o := range outputs {
@@ -112,15 +116,14 @@ func enter(root string, outputs []string, mounts []Mount, outputAt map[string]st
 		fmt.Fprintf(&s, ` --bind "$%s" "$%s" --setenv %s "$%s"`+"\n", o, o, o, o)
 	}
 	for i, m := range mounts {
-		from := string(m.From.Path())
-		if m.Path != "" {
-			from += "/" + m.Path
+		switch {
+		case m.Copy:
+			fmt.Fprintf(&s, ` --bind "$T/.layers/%d" %s`+"\n", i, quote(m.At))
+		case m.Writable:
+			fmt.Fprintf(&s, ` --overlay-src %s --overlay "$T/.layers/%d" "$T/.layers/%d.work" %s`+"\n", quote(m.from()), i, i, quote(m.At))
+		default:
+			fmt.Fprintf(&s, " --ro-bind %s %s\n", quote(m.from()), quote(m.At))
 		}
-		if !m.Writable {
-			fmt.Fprintf(&s, " --ro-bind %s %s\n", quote(from), quote(m.At))
-			continue
-		}
-		fmt.Fprintf(&s, ` --overlay-src %s --overlay "$T/.layers/%d" "$T/.layers/%d.work" %s`+"\n", quote(from), i, i, quote(m.At))
 	}
 	for _, at := range slices.Sorted(maps.Keys(outputAt)) {
 		output, sub, _ := strings.Cut(outputAt[at], "/")
@@ -132,8 +135,11 @@ func enter(root string, outputs []string, mounts []Mount, outputAt map[string]st
 		fmt.Fprintf(&s, `run mkdir -p "$%s"/%s`+"\n", output, quote(sub))
 	}
 	for i, m := range mounts {
-		if m.Writable {
-			fmt.Fprintf(&s, `run mkdir "$T/.layers/%d" "$T/.layers/%d.work"`+"\n", i, i)
+		switch {
+		case m.Copy:
+			fmt.Fprintf(&s, `run cp -rT --preserve=mode,timestamps,links %s "$T/.layers/%d"; run chmod -R u+w "$T/.layers/%d"`+"\n", quote(m.from()), i, i)
+		case m.Writable:
+			fmt.Fprintf(&s, `layer %s "$T/.layers/%d"`+"\n", quote(m.from()), i)
 		}
 	}
 	// The engine's own variables stay outside; the derivation's go in, files by the path they have inside.
@@ -144,6 +150,14 @@ esac; w=${!v}; case $v in *Path) w=${w/#"$T"//build};; esac; args+=(--setenv "$v
 	s.WriteString(` --setenv LANG C.UTF-8 --setenv TZ UTC --setenv SOURCE_DATE_EPOCH 315532800 --setenv CORES "$NIX_BUILD_CORES" --chdir /build)` + "\n")
 	s.WriteString(`exec "$L/ld-linux-x86-64.so.2" --library-path "$L" "$R/usr/bin/bwrap" "${args[@]}" -- /usr/bin/bash -euo pipefail "${scriptPath/#"$T"//build}"` + "\n")
 	return s.String()
+}
+
+// from is the absolute path of what is mounted.
+func (m Mount) from() string {
+	if m.Path == "" {
+		return string(m.From.Path())
+	}
+	return string(m.From.Path()) + "/" + m.Path
 }
 
 // quote makes s one word of bash.

@@ -35,14 +35,14 @@ func (r DeriveRequest) SourceTop() string {
 // Dir is the absolute path of the component's folder during the build.
 func (r DeriveRequest) Dir() string { return path.Join(r.SourceTop(), r.Component.Dir) }
 
-// Build makes the component's derivation: the source as a writable overlay, what it uses laid into it, the recipe's commands
+// Build makes the component's derivation: a copy of the source, what it uses laid into it, the recipe's commands
 // (or b's), and the recipe's outputs (or b's) copied to $out.
 func (r DeriveRequest) Build(b Build) (*dag.Node, error) {
 	src, err := r.Source.Node()
 	if err != nil {
 		return nil, err
 	}
-	mounts := []dag.Mount{{From: src, At: r.SourceTop(), Writable: true}}
+	mounts := []dag.Mount{{From: src, At: r.SourceTop(), Copy: true}}
 	for _, u := range r.Uses {
 		at := u.At
 		if !path.IsAbs(at) {
