@@ -150,6 +150,8 @@ class Wheel:
             if len(parts) < 3 or parts[1] not in self.schemes:
                 raise Bad(f"holds {name}, which is of no known scheme")
             base = self.schemes[parts[1]]
+            if parts[1:3] == ["data", "lib64"]:
+                parts[2] = "lib"  # a link to it
             if parts[1] == "headers":
                 base = os.path.join(base, self.file.split("-")[0])
             return os.path.join(base, *parts[2:]), parts[1] == "scripts"
@@ -166,6 +168,9 @@ class Wheel:
             out[os.path.join(self.schemes["scripts"], script)] = None
         for made in self.made():
             out[os.path.join(self.schemes["purelib"], self.dist_info, made)] = None
+        for path in out:
+            if path == os.path.join(self.schemes["data"], "pyvenv.cfg") or re.fullmatch(r"python[0-9.]*|activate", os.path.relpath(path, self.schemes["scripts"])):
+                raise Bad(f"brings {path}, which is the environment's own")
         return out
 
     def made(self):

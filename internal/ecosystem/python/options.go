@@ -1,17 +1,15 @@
 package python
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"regexp"
 	"strconv"
 	"strings"
 
+	"headwater/internal/ecosystem"
 	"headwater/internal/lock"
 	"headwater/internal/recipe"
 )
@@ -39,18 +37,8 @@ const maxVenv = 100
 
 func parseOptions(c recipe.Component) (options, error) {
 	var o options
-	b, err := json.Marshal(c.Options)
-	if err != nil {
-		return o, fmt.Errorf("read options: %w", err)
-	}
-	dec := json.NewDecoder(bytes.NewReader(b))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&o); err != nil && err != io.EOF {
-		var typed *json.UnmarshalTypeError
-		if errors.As(err, &typed) {
-			return o, fmt.Errorf("read options: %s is a %s, want %s (a version needs quotes)", typed.Field, typed.Value, typed.Type)
-		}
-		return o, fmt.Errorf("read options: %w", err)
+	if err := ecosystem.Options(c.Options, &o); err != nil {
+		return o, err
 	}
 	switch {
 	case o.Venv == "":

@@ -10,8 +10,11 @@ import (
 	"headwater/internal/ecosystem"
 )
 
-// Ecosystem is the Python ecosystem. The zero value is ready.
+// Ecosystem is the Python ecosystem.
 type Ecosystem struct{}
+
+// New makes the ecosystem.
+func New() Ecosystem { return Ecosystem{} }
 
 // Name implements ecosystem.Ecosystem.
 func (Ecosystem) Name() string { return "python" }
@@ -55,7 +58,7 @@ func (Ecosystem) Derive(r ecosystem.DeriveRequest) (*dag.Node, error) {
 	return m.environment(r.Recipe.Name+"-"+r.Name, r.Name, o.Venv, o.bytecode(), wheels, inputs)
 }
 
-// member is the node of a folder of the source, built in place: what it sees is what the component sees.
+// member is the node of a folder of the source, built in place: it sees what the component sees.
 func (m *maker) member(r ecosystem.DeriveRequest, p member) (*dag.Node, error) {
 	hook := "wheel"
 	if p.Editable {
@@ -72,7 +75,8 @@ func (m *maker) member(r ecosystem.DeriveRequest, p member) (*dag.Node, error) {
 			return nil, fmt.Errorf("the component's src selects no pyproject.toml in %s", p.Dir)
 		}
 	}
-	src, err := r.Source.Node()
+	// The lock file is what it is installed beside, not what it is made of.
+	src, err := r.Source.Node("**", "!**/poetry.lock", "!**/uv.lock")
 	if err != nil {
 		return nil, err
 	}
