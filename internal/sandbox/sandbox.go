@@ -135,7 +135,7 @@ func start(spec Spec) (*process, error) {
 		return nil, fmt.Errorf("prepare sandbox: %w", err)
 	}
 	defer in.Close() // read by the child
-	term, slave, err := openTerminal()
+	term, slave, err := openTerminal(spec.identity)
 	if err != nil {
 		return nil, fmt.Errorf("prepare sandbox: %w", err)
 	}

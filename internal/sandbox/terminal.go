@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -9,7 +10,7 @@ import (
 
 // openTerminal makes a pseudo terminal that changes nothing of what is written to it. Programs write line by line to a
 // terminal, so that their output comes in time and in order.
-func openTerminal() (master, slave *os.File, err error) {
+func openTerminal(id identity) (master, slave *os.File, err error) {
 	// Not blocking, so that Go's poller reads it and a deadline holds.
 	m, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -19,6 +20,11 @@ func openTerminal() (master, slave *os.File, err error) {
 	if slave, err = openSlave(m); err != nil {
 		master.Close() // nothing was written
 		return nil, nil, fmt.Errorf("open terminal: %w", err)
+	}
+	if id.other { // so that builders can open /dev/stdout
+		if err := slave.Chown(id.uid, id.gid); err != nil {
+			return nil, nil, errors.Join(fmt.Errorf("give terminal to the builder: %w", err), slave.Close(), master.Close())
+		}
 	}
 	return master, slave, nil
 }

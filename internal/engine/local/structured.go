@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"math/big"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"headwater/internal/nix"
@@ -112,12 +114,46 @@ func encodeJSON(b *bytes.Buffer, v any) {
 	case string:
 		encodeString(b, v)
 	case json.Number:
-		b.WriteString(v.String())
+		b.WriteString(canonicalNumber(v.String()))
 	case bool:
 		fmt.Fprint(b, v)
 	default:
 		b.WriteString("null")
 	}
+}
+
+// canonicalNumber spells a number as Nix's JSON library does: whole ones that fit 64 bits as they are, all others as the
+// shortest decimal that is the same float64, with a point or an exponent.
+func canonicalNumber(s string) string {
+	if _, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return s
+	}
+	if _, err := strconv.ParseUint(s, 10, 64); err == nil {
+		return s
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		return "null" // too large
+	}
+	sign := ""
+	if math.Signbit(f) {
+		sign, f = "-", -f
+	}
+	if f == 0 {
+		return sign + "0.0"
+	}
+	mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(f, 'e', -1, 64), "e")
+	digits := strings.Replace(mantissa, ".", "", 1)
+	e, _ := strconv.Atoi(exponent) // FormatFloat wrote it
+	switch point := e + 1; {
+	case len(digits) <= point && point <= 15:
+		return sign + digits + strings.Repeat("0", point-len(digits)) + ".0"
+	case 0 < point && point <= 15:
+		return sign + digits[:point] + "." + digits[point:]
+	case -4 < point && point <= 0:
+		return sign + "0." + strings.Repeat("0", -point) + digits
+	}
+	return sign + mantissa + "e" + exponent
 }
 
 func encodeString(b *bytes.Buffer, s string) {

@@ -25,6 +25,7 @@ func main() {
 		"sleep":  sleep,
 		"files":  files,
 		"report": report,
+		"look":   look,
 	}
 	command, ok := commands[os.Args[1]]
 	if !ok {
@@ -87,6 +88,8 @@ func shell(lines []string) error {
 			err = os.Symlink(text, path)
 		case "hardlink":
 			err = os.Link(text, path)
+		case "report":
+			err = report([]string{path})
 		case "fifo":
 			err = syscall.Mkfifo(path, 0o644)
 		case "chmod":
@@ -186,4 +189,62 @@ func report(args []string) error {
 	}
 	text := strings.Join(os.Args, "\n") + "\n\n" + strings.ReplaceAll(string(env), "\x00", "\n")
 	return os.WriteFile(args[0], []byte(text), 0o644)
+}
+
+// look prints what can be seen of the sandbox.
+func look([]string) error {
+	for _, dir := range []string{"/", "/dev", "/etc", "/build", "/tmp", "/nix", "/nix/store", "/dev/shm", "/dev/pts"} {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if e.Name() == "kvm" { // there are machines with and without
+				continue
+			}
+			fi, err := e.Info()
+			if err != nil {
+				return err
+			}
+			target, _ := os.Readlink(filepath.Join(dir, e.Name()))
+			fmt.Println(filepath.Join(dir, e.Name()), fi.Mode().Type(), target)
+		}
+	}
+	for _, p := range []string{"/build", "/tmp", "/nix/store", "/dev/shm"} {
+		fi, err := os.Stat(p)
+		if err != nil {
+			return err
+		}
+		st := fi.Sys().(*syscall.Stat_t)
+		fmt.Println(p, fi.Mode(), st.Uid, st.Gid)
+	}
+	for _, p := range []string{"/etc/passwd", "/etc/group", "/etc/hosts", "/proc/sys/kernel/hostname", "/proc/sys/kernel/domainname",
+		"/proc/self/personality", "/proc/net/dev"} {
+		b, err := os.ReadFile(p)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%s %q\n", p, b)
+	}
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(status)) {
+		for _, key := range []string{"Uid", "Gid", "NSpid", "NSsid", "CapEff", "CapPrm", "CapAmb", "NoNewPrivs", "Seccomp:", "SigIgn", "Umask"} {
+			if strings.HasPrefix(line, key) {
+				fmt.Print(line)
+			}
+		}
+	}
+	var core syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_CORE, &core); err != nil {
+		return err
+	}
+	cwd, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	fmt.Println("core", core.Cur, "cwd", cwd, "argv0", os.Args[0])
+	return write("out", "seen")
 }
