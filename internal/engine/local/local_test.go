@@ -60,6 +60,15 @@ func newLab(t testing.TB) *lab { return openLab(t, t.TempDir()) }
 
 func openLab(t testing.TB, dir string) *lab {
 	t.Helper()
+	program, err := compileTool()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return openLabWith(t, dir, program)
+}
+
+func openLabWith(t testing.TB, dir, program string) *lab {
+	t.Helper()
 	s, err := store.Open(t.Context(), dir, store.Options{Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
@@ -70,10 +79,6 @@ func openLab(t testing.TB, dir string) *lab {
 		}
 	})
 	l := &lab{t: t, store: s, config: local.Config{Store: s}}
-	program, err := compileTool()
-	if err != nil {
-		t.Fatal(err)
-	}
 	l.tool = l.tree("tool", fileContent{text: program, mode: 0o555})
 	return l
 }
@@ -203,10 +208,12 @@ func (l *lab) fails(opts engine.Options, goals ...*dag.Node) *engine.BuildFailed
 	return f
 }
 
+var verifyContents = store.VerifyOptions{Contents: true}
+
 // clean makes sure that nothing is left of work: no lock, no temporary folder, no output that is not valid.
 func (l *lab) clean() {
 	l.t.Helper()
-	r, err := l.store.Verify(l.t.Context(), store.VerifyOptions{Contents: true})
+	r, err := l.store.Verify(l.t.Context(), verifyContents)
 	if err != nil {
 		l.t.Fatal(err)
 	}

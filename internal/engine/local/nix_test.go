@@ -21,7 +21,6 @@ import (
 	"headwater/internal/engine/local"
 	"headwater/internal/nix"
 	"headwater/internal/nix/drv"
-	"headwater/internal/store"
 )
 
 // With -update the golden files are what real Nix builds: nix-store must be on PATH. They were made by
@@ -77,13 +76,7 @@ func (l *lab) nixBuild(n *dag.Node) {
 	if _, err := l.realise(engine.Options{}, n.Inputs...); err != nil {
 		l.t.Fatal(errorText(err))
 	}
-	text := store.Text{Name: n.DrvPath.Name(), Content: string(n.Drv.Marshal()), Refs: n.Drv.InputSrcs}
-	for p := range n.Drv.InputDrvs {
-		text.Refs = append(text.Refs, p)
-	}
-	if _, err := l.store.AddTexts(l.t.Context(), []store.Text{text}); err != nil {
-		l.t.Fatal(err)
-	}
+	l.writeDerivation(n)
 	cmd := exec.Command("nix-store", "--store", l.store.Dir(), "--option", "build-users-group", "", "--option", "sandbox", "true",
 		"--option", "sandbox-fallback", "false", "--cores", fmt.Sprint(cores), "--realise", string(n.DrvPath))
 	if out, err := cmd.CombinedOutput(); err != nil {
