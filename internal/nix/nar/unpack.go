@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 )
@@ -42,10 +43,20 @@ func Unpack(ctx context.Context, r io.Reader, dst string, also ...io.Writer) err
 	if err != nil {
 		err = fmt.Errorf("unpack NAR to %s: %w", dst, err)
 		if u.made {
-			err = errors.Join(err, os.RemoveAll(dst))
+			err = errors.Join(err, u.remove())
 		}
 	}
 	return err
+}
+
+// remove takes away what was made.
+func (u *unpacker) remove() error {
+	for _, path := range u.folders {
+		if err := os.Chmod(path, 0o700); err != nil && !errors.Is(err, fs.ErrNotExist) { // some may be sealed
+			return err
+		}
+	}
+	return os.RemoveAll(u.dst)
 }
 
 const (
