@@ -36,7 +36,7 @@ func child(mode string, args []string) error {
 	case "hold":
 		return hold(args[0], args[1])
 	case "fill":
-		return fill()
+		return fill(args[0], args[1], args[2])
 	}
 	return fmt.Errorf("mode %q: unknown", mode)
 }

@@ -2,9 +2,11 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
+	"golang.org/x/sys/unix"
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 )
@@ -37,13 +39,29 @@ func (s *Store) openDB(ctx context.Context, create bool) error {
 	}
 	conn, err := sqlite.OpenConn(s.state("db", "db.sqlite"), flags)
 	if err != nil {
-		return err
+		return explain(ctx, err)
+	}
+	conn.SetInterrupt(ctx.Done())
+	conn.SetBlockOnBusy()
+	err = prepare(conn, create)
+	conn.SetInterrupt(nil)
+	if err != nil {
+		return errors.Join(explain(ctx, err), conn.Close())
 	}
 	s.conn = conn
-	conn.SetInterrupt(ctx.Done())
-	defer conn.SetInterrupt(nil)
-	conn.SetBlockOnBusy()
-	for _, q := range []string{"pragma foreign_keys = 1", "pragma synchronous = normal", "pragma wal_autocheckpoint = 40000"} {
+	if !create {
+		return nil
+	}
+	tmp := s.state("db", "schema.tmp")
+	if err := os.WriteFile(tmp, []byte(schemaVersion), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(tmp, s.state("db", "schema"))
+}
+
+func prepare(conn *sqlite.Conn, create bool) error {
+	// The wait for others' transactions is SetBlockOnBusy's. A read finds out whether the database is one.
+	for _, q := range []string{"pragma foreign_keys = 1", "pragma synchronous = normal", "pragma wal_autocheckpoint = 40000", "select 1 from sqlite_schema"} {
 		if err := sqlitex.ExecuteTransient(conn, q, nil); err != nil {
 			return err
 		}
@@ -54,14 +72,7 @@ func (s *Store) openDB(ctx context.Context, create bool) error {
 	if err := sqlitex.ExecuteTransient(conn, "pragma journal_mode = wal", nil); err != nil {
 		return err
 	}
-	if err := sqlitex.ExecuteScript(conn, schemaSQL, nil); err != nil {
-		return err
-	}
-	tmp := s.state("db", "schema.tmp")
-	if err := os.WriteFile(tmp, []byte(schemaVersion), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(tmp, s.state("db", "schema"))
+	return sqlitex.ExecuteScript(conn, schemaSQL, nil)
 }
 
 // with runs f on the connection, alone; ctx interrupts it.
@@ -73,9 +84,18 @@ func (s *Store) with(ctx context.Context, f func(*sqlite.Conn) error) error {
 	}
 	s.conn.SetInterrupt(ctx.Done())
 	defer s.conn.SetInterrupt(nil)
-	err := f(s.conn)
-	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("%w (%w)", ctx.Err(), err) // the connection says just "interrupted"
+	return explain(ctx, f(s.conn))
+}
+
+// explain tells what SQLite says in words of its own: that ctx has ended, that the disk is full.
+func explain(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w (%w)", ctx.Err(), err)
+	case sqlite.ErrCode(err).ToPrimary() == sqlite.ResultFull:
+		return fmt.Errorf("%w (%w)", unix.ENOSPC, err)
 	}
 	return err
 }

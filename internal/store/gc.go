@@ -60,7 +60,7 @@ type collector struct {
 }
 
 func (c *collector) run(ctx context.Context) error {
-	lock, err := c.store.lockGC(ctx)
+	lock, err := c.store.lockGC(ctx, unix.LOCK_EX)
 	if err != nil {
 		return err
 	}
@@ -76,25 +76,27 @@ func (c *collector) run(ctx context.Context) error {
 	if c.opts.DryRun {
 		return c.dryRun(ctx)
 	}
-	if err := c.sweepPaths(ctx); err != nil || c.full() {
+	// On a full disk even deleting needs room first: what the database does not know goes before what it has to forget.
+	c.store.giveReserve()
+	if err := notExist(sweepTemp(ctx, c.store.own("tmp"))); err != nil {
 		return err
 	}
-	if err := c.sweepLeftovers(ctx); err != nil || c.full() {
-		return err
+	for _, sweep := range []func(context.Context) error{c.sweepLeftovers, c.sweepPaths, c.sweepLinks} {
+		if err := sweep(ctx); err != nil {
+			return err
+		}
 	}
-	if err := c.sweepLinks(ctx); err != nil {
-		return err
-	}
-	return notExist(sweepTemp(ctx, c.store.own("tmp")))
+	return c.store.keepReserve()
 }
 
-// lockGC keeps other collectors out, and new temporary roots from being written without telling us.
-func (s *Store) lockGC(ctx context.Context) (*os.File, error) {
+// lockGC, exclusive, keeps other collectors out, and new temporary roots from being written without telling us; shared, it
+// keeps collectors out.
+func (s *Store) lockGC(ctx context.Context, how int) (*os.File, error) {
 	f, err := os.OpenFile(s.state("gc.lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := flock(ctx, f, unix.LOCK_EX); err != nil {
+	if err := flock(ctx, f, how); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
@@ -223,6 +225,9 @@ func (c *collector) release(digest string) {
 // unregister makes the batch invalid, on disk for good before any file is deleted. A path that has got a new referrer since
 // the graph was read turns out to be alive.
 func (c *collector) unregister(ctx context.Context, batch []*pathNode) error {
+	if len(batch) == 0 {
+		return nil
+	}
 	return c.store.with(ctx, func(conn *sqlite.Conn) (err error) {
 		if err := sqlitex.ExecuteTransient(conn, "pragma synchronous = full", nil); err != nil {
 			return err

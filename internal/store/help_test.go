@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -57,6 +58,7 @@ func nixStore(t testing.TB, dir string, args ...string) string {
 		t.Skip("nix-store is not on PATH: real Nix cannot judge")
 	}
 	cmd := exec.Command(exe, append([]string{"--store", dir}, args...)...)
+	cmd.Env = append(os.Environ(), "USER=tester")
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -222,10 +224,16 @@ func nixEval(t testing.TB, dir, file string) string {
 	}
 	var stderr strings.Builder
 	cmd := exec.Command(exe, "--store", dir, "--eval", "--strict", "--read-write-mode", file)
+	cmd.Env = append(os.Environ(), "USER=tester")
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("nix-instantiate: %v\n%s", err, &stderr)
 	}
 	return strings.TrimSpace(string(out))
+}
+
+func statOf(fi fs.FileInfo) (inode, links uint64) {
+	st := fi.Sys().(*syscall.Stat_t)
+	return st.Ino, uint64(st.Nlink)
 }

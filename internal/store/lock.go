@@ -36,32 +36,63 @@ func (s *Store) Lock(ctx context.Context, path nix.StorePath) (unlock func() err
 	if err := s.AddTempRoot(ctx, path); err != nil {
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
-	name := s.RealPath(path) + ".lock"
 	for {
-		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+		f, err := s.openLock(path)
 		if err != nil {
-			return nil, fmt.Errorf("lock %s: %w", path, err)
+			return nil, err
 		}
 		if err := flock(ctx, f, unix.LOCK_EX); err != nil {
 			return nil, errors.Join(err, f.Close())
 		}
-		fi, err := f.Stat()
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
-		}
-		if fi.Size() == 0 {
-			s.passOn()
-			return func() error {
-				s.passOn()
-				rm := os.Remove(name)
-				_, wr := f.WriteString("d")
-				return errors.Join(rm, wr, f.Close())
-			}, nil
-		}
-		if err := f.Close(); err != nil {
-			return nil, err
+		if unlock, err := s.locked(f); err != nil || unlock != nil {
+			return unlock, err
 		}
 	}
+}
+
+// tryLockPath is Lock without waiting: unlock is nil if another holds the lock.
+func (s *Store) tryLockPath(path nix.StorePath) (unlock func() error, err error) {
+	for {
+		f, err := s.openLock(path)
+		if err != nil {
+			return nil, err
+		}
+		if held, err := tryLock(f); err != nil || !held {
+			return nil, errors.Join(err, f.Close())
+		}
+		if unlock, err := s.locked(f); err != nil || unlock != nil {
+			return unlock, err
+		}
+	}
+}
+
+func (s *Store) openLock(path nix.StorePath) (*os.File, error) {
+	f, err := os.OpenFile(s.RealPath(path)+lockSuffix, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return f, nil
+}
+
+// locked makes the unlock function of a locked file. It is nil if another had unlocked the file, and so removed it.
+func (s *Store) locked(f *os.File) (unlock func() error, err error) {
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	if fi.Size() != 0 {
+		return nil, f.Close()
+	}
+	s.passOn()
+	return func() error {
+		s.passOn()
+		rm := os.Remove(f.Name())
+		_, wr := f.WriteString("d")
+		if errors.Is(wr, unix.ENOSPC) {
+			wr = nil
+		}
+		return errors.Join(rm, wr, f.Close())
+	}, nil
 }
 
 // passOn orders the memory of successive holders of a file lock, of which Go's memory model knows nothing.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"zombiezen.com/go/sqlite"
@@ -30,9 +31,14 @@ type OptimiseResult struct {
 	Freed int64 // bytes
 }
 
-// Optimise replaces equal files of all valid paths by hard links to one. Others may use the store meanwhile, and it is safe
-// at any moment to kill it.
+// Optimise replaces equal files of all valid paths by hard links to one. Others may use the store meanwhile, but for
+// collectors: they and Optimise wait for one another. It is safe at any moment to kill it.
 func (s *Store) Optimise(ctx context.Context) (OptimiseResult, error) {
+	lock, err := s.lockGC(ctx, unix.LOCK_SH)
+	if err != nil {
+		return OptimiseResult{}, fmt.Errorf("optimise store: %w", err)
+	}
+	defer lock.Close() // also unlocks
 	l, remove, err := s.newLinker(ctx)
 	if err != nil {
 		return OptimiseResult{}, fmt.Errorf("optimise store: %w", err)
@@ -82,13 +88,10 @@ func (l *linker) all(ctx context.Context) error {
 		return err
 	}
 	for _, p := range paths {
-		if err := l.store.AddTempRoot(ctx, p); err != nil {
-			return err
-		}
 		if valid, err := l.store.Valid(ctx, p); err != nil {
 			return err
 		} else if len(valid) == 0 {
-			continue // collected meanwhile
+			continue // somebody repaired the store
 		}
 		if err := l.tree(ctx, l.store.RealPath(p), ""); err != nil {
 			return fmt.Errorf("%s: %w", p, err)
@@ -154,7 +157,7 @@ func (l *linker) file(path, dir string, fi fs.FileInfo) error {
 	link := filepath.Join(l.store.links(), hash.Base32())
 	for {
 		have, err := os.Lstat(link)
-		if err == nil && have.Size() != fi.Size() { // damaged: what else refers to it, verifying will tell
+		if err == nil && damagedLink(have, fi.Size()) { // what else shares it, verifying will tell
 			if err := notExist(os.Remove(link)); err != nil {
 				return err
 			}
@@ -192,6 +195,11 @@ func (l *linker) file(path, dir string, fi fs.FileInfo) error {
 		}
 		return err
 	}
+}
+
+// damagedLink tells whether somebody has written to a file in .links, which should have the given size.
+func damagedLink(link fs.FileInfo, size int64) bool {
+	return link.Size() != size || link.Mode().Perm()&0o222 != 0 || link.ModTime().UnixNano() != time.Second.Nanoseconds()
 }
 
 // noRoomForLink tells of limits on how many links a file, or entries a folder, can have. Then files stay apart.

@@ -21,24 +21,27 @@ func (s *Store) Register(ctx context.Context, infos []PathInfo) error {
 		}
 	}
 	s.wrote.Store(true)
-	err := s.write(ctx, func(c *sqlite.Conn) error {
-		ids := make(map[nix.StorePath]int64, len(infos))
-		for i := range infos {
-			id, err := s.insert(c, &infos[i])
-			if err != nil {
-				return fmt.Errorf("%s: %w", infos[i].Path, err)
-			}
-			ids[infos[i].Path] = id
-		}
-		for i := range infos {
-			if err := insertEdges(c, &infos[i], ids); err != nil {
-				return fmt.Errorf("%s: %w", infos[i].Path, err)
-			}
-		}
-		return nil
-	})
+	err := s.write(ctx, func(c *sqlite.Conn) error { return s.register(c, infos) })
 	if err != nil {
 		return fmt.Errorf("register: %w", err)
+	}
+	return nil
+}
+
+// register makes the paths valid when the transaction that c is in takes effect.
+func (s *Store) register(c *sqlite.Conn, infos []PathInfo) error {
+	ids := make(map[nix.StorePath]int64, len(infos))
+	for i := range infos {
+		id, err := s.insert(c, &infos[i])
+		if err != nil {
+			return fmt.Errorf("%s: %w", infos[i].Path, err)
+		}
+		ids[infos[i].Path] = id
+	}
+	for i := range infos {
+		if err := insertEdges(c, &infos[i], ids); err != nil {
+			return fmt.Errorf("%s: %w", infos[i].Path, err)
+		}
 	}
 	return nil
 }

@@ -86,7 +86,13 @@ func (s *Store) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.openDB(ctx, create); err != nil {
+	if err = s.openDB(ctx, create); err != nil && s.giveReserve() { // a full disk?
+		err = s.openDB(ctx, create)
+	}
+	if err == nil {
+		err = s.keepReserve()
+	}
+	if err != nil {
 		return err
 	}
 	if err := flock(ctx, s.bigLock, unix.LOCK_SH); err != nil {

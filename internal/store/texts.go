@@ -3,12 +3,14 @@ package store
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 
 	"golang.org/x/sys/unix"
+	"zombiezen.com/go/sqlite"
 
 	"headwater/internal/nix"
 )
@@ -53,10 +55,7 @@ func (s *Store) AddTexts(ctx context.Context, texts []Text) ([]nix.StorePath, er
 	if len(missing) == 0 {
 		return paths, nil
 	}
-	if err := s.writeTexts(ctx, missing, contents); err != nil {
-		return nil, fmt.Errorf("add texts: %w", err)
-	}
-	if err := s.Register(ctx, missing); err != nil {
+	if err := s.addMissing(ctx, missing, contents); err != nil {
 		return nil, fmt.Errorf("add texts: %w", err)
 	}
 	return paths, nil
@@ -102,39 +101,57 @@ func appendNARWord(b []byte, w string) []byte {
 	return append(append(b, w...), make([]byte, -len(w)&7)...)
 }
 
-// writeTexts puts files into place. It needs no locks: a path stands for one content, and a rename replaces a file, if
-// another process has been quicker, by an equal one.
-func (s *Store) writeTexts(ctx context.Context, infos []PathInfo, contents []string) (err error) {
+// addMissing writes files, then puts them into place and registers them in one transaction. It takes no path's lock, which
+// would be thousands: of those who write texts, the database's own lock lets only one at a time touch their paths. Nix does
+// not take that, but where both write the same path, the same bytes replace one another by a rename.
+func (s *Store) addMissing(ctx context.Context, infos []PathInfo, contents []string) (err error) {
 	dir, remove, err := s.TempDir(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if rm := remove(); err == nil {
-			err = rm
-		}
-	}()
-	for i, info := range infos {
+	defer func() { err = errors.Join(err, remove()) }()
+	for i, content := range contents {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := s.writeText(filepath.Join(dir, strconv.Itoa(i)), info.Path, contents[i]); err != nil {
-			return fmt.Errorf("%s: %w", info.Path, err)
+		if err := writeText(filepath.Join(dir, strconv.Itoa(i)), content); err != nil {
+			return err
 		}
+	}
+	s.wrote.Store(true)
+	var placed []nix.StorePath
+	err = s.write(ctx, func(c *sqlite.Conn) error {
+		var todo []PathInfo
+		for i, info := range infos {
+			if id, err := pathID(c, info.Path); err != nil {
+				return err
+			} else if id != 0 { // another process was quicker
+				continue
+			}
+			if err := s.placeText(filepath.Join(dir, strconv.Itoa(i)), info.Path); err != nil {
+				return err
+			}
+			todo, placed = append(todo, info), append(placed, info.Path)
+		}
+		return s.register(c, todo)
+	})
+	if err != nil {
+		return errors.Join(err, s.withdrawTexts(ctx, placed))
 	}
 	return nil
 }
 
-func (s *Store) writeText(tmp string, p nix.StorePath, content string) error {
-	if err := os.WriteFile(tmp, []byte(content), 0o444); err != nil {
+func writeText(path, content string) error {
+	if err := os.WriteFile(path, []byte(content), 0o444); err != nil {
 		return err
 	}
-	if err := os.Chmod(tmp, 0o444); err != nil { // the umask may have taken something
+	if err := os.Chmod(path, 0o444); err != nil { // the umask may have taken something
 		return err
 	}
-	if err := setMtime(unix.AT_FDCWD, tmp, tmp); err != nil {
-		return err
-	}
+	return setMtime(unix.AT_FDCWD, path, path)
+}
+
+func (s *Store) placeText(tmp string, p nix.StorePath) error {
 	to := s.RealPath(p)
 	err := os.Rename(tmp, to)
 	if err == nil {
@@ -148,4 +165,29 @@ func (s *Store) writeText(tmp string, p nix.StorePath, content string) error {
 		return os.Rename(tmp, to)
 	}
 	return err
+}
+
+// withdrawTexts deletes files whose registration failed, unless another process has them or is at it.
+func (s *Store) withdrawTexts(ctx context.Context, paths []nix.StorePath) error {
+	if len(paths) == 0 {
+		return nil
+	}
+	return s.write(context.WithoutCancel(ctx), func(c *sqlite.Conn) error {
+		for _, p := range paths {
+			if id, err := pathID(c, p); err != nil || id != 0 {
+				return err
+			}
+			unlock, err := s.tryLockPath(p)
+			if err != nil {
+				return err
+			}
+			if unlock == nil {
+				continue
+			}
+			if err := errors.Join(removeTree(s.RealPath(p), nil), unlock()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
