@@ -164,7 +164,9 @@ func (m *model) collect(t *rapid.T) {
 // damage deletes or changes a path behind the store's back, which verifying must find and repair, with all referrers.
 func (m *model) damage(t *rapid.T) {
 	p := m.pick(t)
-	m.must(os.Chmod(m.s.RealPath(p), 0o755)) // else only root could move a folder
+	if fi, err := os.Lstat(m.s.RealPath(p)); err == nil && fi.IsDir() {
+		m.must(os.Chmod(m.s.RealPath(p), 0o755)) // else only root could move it
+	}
 	m.must(os.Rename(m.s.RealPath(p), filepath.Join(m.dir, fmt.Sprint("lost", m.serial, len(m.refs)))))
 	if rapid.Bool().Draw(t, "replaced") {
 		m.must(os.WriteFile(m.s.RealPath(p), []byte("other"), 0o444))
