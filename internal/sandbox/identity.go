@@ -81,7 +81,7 @@ func (id identity) give(dirs ...string) error {
 
 // overlapping paths would let one mount hide another.
 func (s *Spec) check() error {
-	dirs := []string{s.StoreDir, s.Outputs, s.Build, s.Tmp, s.Root}
+	dirs := []string{s.StoreDir, s.Outputs, s.Build, s.Tmp}
 	for i, d := range dirs {
 		if !filepath.IsAbs(d) || filepath.Clean(d) != d {
 			return fmt.Errorf("folder %q is not an absolute path", d)

@@ -76,14 +76,14 @@ func initProcess() fault {
 }
 
 // folders are descriptors of the folders that Spec names. Only the caller may be able to reach them by path.
-type folders struct{ store, outputs, build, tmp, root int }
+type folders struct{ store, outputs, build, tmp int }
 
 func openFolders(spec *Spec) (d folders, err error) {
 	for _, f := range []struct {
 		path string
 		fd   *int
 	}{
-		{spec.StoreDir, &d.store}, {spec.Outputs, &d.outputs}, {spec.Build, &d.build}, {spec.Tmp, &d.tmp}, {spec.Root, &d.root},
+		{spec.StoreDir, &d.store}, {spec.Outputs, &d.outputs}, {spec.Build, &d.build}, {spec.Tmp, &d.tmp},
 	} {
 		if *f.fd, err = unix.Open(f.path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 			return d, fmt.Errorf("%s: %w", f.path, err)

@@ -39,7 +39,7 @@ func Probe(ctx context.Context, dir string) (r Report, err error) {
 	}()
 	spec := Spec{probe: true}
 	for name, field := range map[string]*string{
-		"store": &spec.StoreDir, "outputs": &spec.Outputs, "build": &spec.Build, "tmp": &spec.Tmp, "root": &spec.Root,
+		"store": &spec.StoreDir, "outputs": &spec.Outputs, "build": &spec.Build, "tmp": &spec.Tmp,
 	} {
 		*field = filepath.Join(top, name)
 		if err := os.Mkdir(*field, 0o700); err != nil {

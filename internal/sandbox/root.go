@@ -34,8 +34,8 @@ func layRoot(spec *Spec, d folders) (step string, err error) {
 	if err := unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
 		return stepMount, fmt.Errorf("make mounts private: %w", err)
 	}
-	// All that follows is relative to the new root.
-	if err := mountRoot(d.root); err != nil {
+	// All that follows is relative to the new root. Any folder will do to mount it on: they are known by descriptors.
+	if err := mountRoot(d.tmp); err != nil {
 		return stepMount, err
 	}
 	unix.Umask(0)

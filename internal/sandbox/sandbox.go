@@ -62,7 +62,6 @@ type Spec struct {
 	Outputs  string          // an empty folder of the same owner; it becomes /nix/store, what the builder makes there is found in it
 	Build    string          // becomes /build; it may hold files already
 	Tmp      string          // an empty folder; becomes /tmp
-	Root     string          // an empty folder to mount the new root on; nothing is seen of it outside
 
 	Network bool // keep the host's network and its resolver's configuration: for fixed outputs only
 	KVM     bool // pass /dev/kvm, if there is one

@@ -71,7 +71,7 @@ func foldersAt(t testing.TB, top string) sandbox.Spec {
 	t.Helper()
 	s := sandbox.Spec{Builder: string(tool), Inputs: []nix.StorePath{tool}, Env: []string{"A=b"}}
 	for name, field := range map[string]*string{
-		"store": &s.StoreDir, "outputs": &s.Outputs, "build": &s.Build, "tmp": &s.Tmp, "root": &s.Root,
+		"store": &s.StoreDir, "outputs": &s.Outputs, "build": &s.Build, "tmp": &s.Tmp,
 	} {
 		*field = filepath.Join(top, name)
 		if err := os.Mkdir(*field, 0o755); err != nil {
@@ -319,7 +319,7 @@ func runParent() {
 	var s sandbox.Spec
 	top := os.Args[1]
 	s.Builder, s.Args, s.Inputs = string(tool), []string{"chatter"}, []nix.StorePath{tool}
-	s.StoreDir, s.Outputs, s.Build, s.Tmp, s.Root = top+"/store", top+"/outputs", top+"/build", top+"/tmp", top+"/root"
+	s.StoreDir, s.Outputs, s.Build, s.Tmp = top+"/store", top+"/outputs", top+"/build", top+"/tmp"
 	_, err := sandbox.Run(context.Background(), s, os.Stdout)
 	fmt.Println(err)
 	os.Exit(1)

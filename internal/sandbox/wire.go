@@ -17,7 +17,7 @@ import (
 
 // strings are the fields that hold one, in the order of the wire.
 func (s *Spec) strings() []*string {
-	return []*string{&s.Builder, &s.StoreDir, &s.Outputs, &s.Build, &s.Tmp, &s.Root}
+	return []*string{&s.Builder, &s.StoreDir, &s.Outputs, &s.Build, &s.Tmp}
 }
 
 func (s *Spec) flags() []*bool { return []*bool{&s.Network, &s.KVM, &s.other, &s.probe} }

@@ -68,7 +68,7 @@ func (j *job) build(ctx context.Context) (engine.Done, error) {
 func (j *job) folders() (sandbox.Spec, error) {
 	s := sandbox.Spec{StoreDir: j.Store.RealPath(nix.StoreDir)}
 	var errs []error
-	for name, field := range map[string]*string{"out": &s.Outputs, "build": &s.Build, "tmp": &s.Tmp, "root": &s.Root} {
+	for name, field := range map[string]*string{"out": &s.Outputs, "build": &s.Build, "tmp": &s.Tmp} {
 		dir, err := j.subfolder(name)
 		*field = dir
 		errs = append(errs, err)

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"math"
 	"math/big"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -184,15 +183,11 @@ func encodeString(b *bytes.Buffer, s string) {
 	b.WriteByte('"')
 }
 
-// shellName is what bash can call a variable.
-const shellName = `^[A-Za-z_][A-Za-z0-9_]*$`
-
 // shellDeclarations declares strings, whole numbers, booleans and nulls, and lists and objects of these alone.
 func shellDeclarations(attrs map[string]any) string {
 	var b strings.Builder
-	valid := regexp.MustCompile(shellName)
 	for _, name := range slices.Sorted(maps.Keys(attrs)) {
-		if !valid.MatchString(name) {
+		if !isName(name, "") {
 			continue
 		}
 		switch v := attrs[name].(type) {

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -87,8 +86,16 @@ func (w *workplace) plain(env map[string]string) error {
 	return nil
 }
 
-// graphName is what a file of exportReferencesGraph may be called.
-const graphName = `^[A-Za-z_][A-Za-z0-9_.-]*$`
+// isName tells whether s begins with a letter or "_" and goes on with these, digits and bytes of more.
+func isName(s, more string) bool {
+	for i, c := range []byte(s) {
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '_'
+		if !letter && (i == 0 || (c < '0' || c > '9') && strings.IndexByte(more, c) < 0) {
+			return false
+		}
+	}
+	return s != ""
+}
 
 // graphFiles writes the reference graphs that exportReferencesGraph asks for: pairs of a file name and a store path.
 func (w *workplace) graphFiles(ctx context.Context, value string, g referenceGraphs) error {
@@ -96,9 +103,8 @@ func (w *workplace) graphFiles(ctx context.Context, value string, g referenceGra
 	if len(words)%2 != 0 {
 		return fmt.Errorf("exportReferencesGraph has an odd number of words: %q", value)
 	}
-	valid := regexp.MustCompile(graphName)
 	for i := 0; i < len(words); i += 2 {
-		if !valid.MatchString(words[i]) {
+		if !isName(words[i], ".-") {
 			return fmt.Errorf("exportReferencesGraph: %q cannot be a file's name", words[i])
 		}
 		p, _, err := nix.SplitStorePath(words[i+1])
