@@ -32,7 +32,8 @@ type Archive interface {
 // Options of a Resolver.
 type Options struct {
 	Archive Archive
-	At      time.Time // when the signed indices have to be valid: now, or the date that an archive's earlier state is wanted of
+	At      time.Time // now: signatures and dates are checked against it
+	AsOf    time.Time // when the signed indices have to have been valid, for mirrors that keep an earlier state; zero means At
 	Keys    string    // ASCII-armored public keys; "" means Debian's
 }
 

@@ -63,7 +63,7 @@ func (r *Resolver) release(ctx context.Context, suite string) (*index.Release, e
 	if err != nil {
 		return nil, fmt.Errorf("suite %s: InRelease: %w", suite, err)
 	}
-	return index.ParseRelease(data, index.Check{Keys: r.options.Keys, Suite: suite, Arch: arch, At: r.options.At})
+	return index.ParseRelease(data, index.Check{Keys: r.options.Keys, Suite: suite, Arch: arch, At: r.options.At, AsOf: r.options.AsOf})
 }
 
 // index fetches Packages in the first form that the suite has.

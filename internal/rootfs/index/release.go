@@ -65,7 +65,8 @@ type Check struct {
 	Keys  string    // ASCII-armored public keys, one of which must have signed
 	Suite string    // its Suite or Codename
 	Arch  string    // "amd64"
-	At    time.Time // when it has to be valid
+	At    time.Time // now
+	AsOf  time.Time // when it has to have been valid; zero means At
 }
 
 // ParseRelease checks the signature, the suite, the architecture and the dates of an InRelease and reads its SHA-256 sums.
@@ -124,7 +125,7 @@ func (r *Release) checkDates(fields control.Stanza, c Check) error {
 	}
 	r.Date = date
 	if date.After(c.At.Add(maxSkew)) {
-		return fmt.Errorf("check InRelease of %s: it is of %s, later than %s: a clock is wrong, or the archive is asked for an earlier date than it has", c.Suite, date.Format(time.RFC3339), c.At.UTC().Format(time.RFC3339))
+		return fmt.Errorf("check InRelease of %s: it is of %s, later than %s: the clock is wrong", c.Suite, date.Format(time.RFC3339), c.At.UTC().Format(time.RFC3339))
 	}
 	if fields["Valid-Until"] == "" {
 		return nil // stable suites have none
@@ -133,8 +134,12 @@ func (r *Release) checkDates(fields control.Stanza, c Check) error {
 	if err != nil {
 		return fmt.Errorf("check InRelease of %s: Valid-Until: %w", c.Suite, err)
 	}
-	if c.At.After(until) {
-		return &ExpiredError{Suite: c.Suite, Until: until, Checked: c.At.UTC()}
+	asOf := c.AsOf
+	if asOf.IsZero() {
+		asOf = c.At
+	}
+	if asOf.After(until) {
+		return &ExpiredError{Suite: c.Suite, Until: until, Checked: asOf.UTC()}
 	}
 	return nil
 }

@@ -149,8 +149,13 @@ func TestExpiredErrorHasHint(t *testing.T) {
 		t.Errorf("got %v, want an *ExpiredError with a hint", err)
 	}
 	// The state of an earlier date is fine when that is what is asked for.
-	if _, err := index.ParseRelease([]byte(s.sign(t, release())), index.Check{Keys: s.public, Suite: "trixie", Arch: "amd64", At: noon.AddDate(0, 0, 3)}); err != nil {
+	check := index.Check{Keys: s.public, Suite: "trixie", Arch: "amd64", At: noon.AddDate(0, 1, 0), AsOf: noon.AddDate(0, 0, 3)}
+	if _, err := index.ParseRelease([]byte(s.sign(t, release())), check); err != nil {
 		t.Error(err)
+	}
+	check.AsOf = noon.AddDate(0, 0, 8)
+	if _, err := index.ParseRelease([]byte(s.sign(t, release())), check); !errors.As(err, &expired) {
+		t.Errorf("got %v, want an *ExpiredError", err)
 	}
 }
 
