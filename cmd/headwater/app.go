@@ -74,9 +74,6 @@ func (a *app) renderer() ui.Renderer {
 }
 
 func (a *app) openStore(ctx context.Context) (*store.Store, error) {
-	if !filepath.IsAbs(a.storeDir) && a.getenv("HOME") == "" && a.storeDir == a.defaultStore() {
-		return nil, &inputError{errors.New("no folder for the store: HOME is not set"), "set HOME, or give --store DIR"}
-	}
 	return store.Open(ctx, a.storeDir, store.Options{Now: a.now})
 }
 

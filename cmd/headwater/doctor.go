@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -116,12 +115,8 @@ func (a *app) disk() ([]finding, error) {
 		return nil, fmt.Errorf("ask for free space at %s: %w", a.storeDir, err)
 	}
 	free := int64(st.Bavail) * st.Bsize
-	abs, err := filepath.Abs(a.storeDir)
-	if err != nil {
-		return nil, err
-	}
 	list := []finding{{
-		"disk", free >= wantDisk, fmt.Sprintf("%.1f GB free at %s", float64(free)/1e9, abs),
+		"disk", free >= wantDisk, fmt.Sprintf("%.1f GB free at %s", float64(free)/1e9, a.storeDir),
 		fmt.Sprintf("a large service takes %d GB: free some with headwater store gc, or give another folder with --store DIR", wantDisk>>30),
 	}}
 	if st.Files > 0 { // file systems without a fixed number of inodes say 0

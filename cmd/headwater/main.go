@@ -7,6 +7,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -17,12 +18,17 @@ import (
 func main() {
 	// A builder's sandbox is set up by this very program, started again under another name.
 	sandbox.RunInit()
+	os.Exit(execute())
+}
+
+// execute is the whole program; it returns the exit code.
+func execute() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	a := newApp()
 	err := a.command().ExecuteContext(ctx)
 	interrupted := ctx.Err() != nil
 	stop()
-	os.Exit(a.report(err, interrupted))
+	return a.report(err, interrupted)
 }
 
 func (a *app) command() *cobra.Command {
@@ -33,9 +39,13 @@ func (a *app) command() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       version(),
+		PersistentPreRunE: func(*cobra.Command, []string) (err error) {
+			a.storeDir, err = filepath.Abs(a.storeDir)
+			return err
+		},
 	}
 	f := root.PersistentFlags()
-	f.StringVar(&a.storeDir, "store", a.defaultStore(), "folder of the store")
+	f.StringVar(&a.storeDir, "store", a.defaultStore(), "folder of the store") // relative to the working folder where HOME is not set
 	f.BoolVar(&a.json, "json", false, "write progress and results as JSON lines")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "show every line of builders' output")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
