@@ -51,13 +51,13 @@ func TestKill(t *testing.T) {
 		t.Errorf("%d promises in %d rounds: the processes got nothing done", said, *kills)
 	}
 	t.Logf("%d kills, %d paths promised, %d kept at the end", *kills, said, len(promised))
-	nixStore(t, dir, "--verify", "--check-contents")
+	nixVerify(t, dir)
 	if s := open(t, dir); gc(t, s, store.GCOptions{}).Live == 0 {
 		t.Error("nothing is left")
 	} else if r := clean(t, s); len(r.Leftovers) > 0 {
 		t.Errorf("collected, but left %v", r.Leftovers)
 	}
-	nixStore(t, dir, "--verify", "--check-contents")
+	nixVerify(t, dir)
 }
 
 // collectPromises reads what a dead child had said: "+ link path" of a root that keeps a valid path, "- link" before it

@@ -204,7 +204,7 @@ func TestGCAsNix(t *testing.T) {
 	if left := nixStore(t, s.Dir(), "--gc", "--print-dead"); left != "" {
 		t.Errorf("Nix still finds %s", left)
 	}
-	nixStore(t, s.Dir(), "--verify", "--check-contents")
+	nixVerify(t, s.Dir())
 }
 
 func TestGCLimit(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"headwater/internal/nix"
+	"headwater/internal/nixtest"
 	"headwater/internal/store"
 )
 
@@ -51,21 +52,17 @@ func storeDir(t testing.TB) string {
 	return dir
 }
 
+// nixStore asks real Nix about the store in dir.
 func nixStore(t testing.TB, dir string, args ...string) string {
 	t.Helper()
-	exe, err := exec.LookPath("nix-store")
-	if err != nil {
-		t.Skip("nix-store is not on PATH: real Nix cannot judge")
-	}
-	cmd := exec.Command(exe, append([]string{"--store", dir}, args...)...)
-	cmd.Env = append(os.Environ(), "USER=tester")
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("nix-store %v: %v\n%s", args, err, &stderr)
-	}
-	return strings.TrimSpace(string(out))
+	return nixtest.New(t, nixtest.Current).Run(t, "nix-store", append([]string{"--store", dir}, args...)...)
+}
+
+// nixVerify has old and new Nix judge the store in dir.
+func nixVerify(t testing.TB, dir string) {
+	t.Helper()
+	nixtest.New(t, nixtest.Current).Verify(t, dir)
+	nixtest.New(t, nixtest.Old).Verify(t, dir)
 }
 
 func goroot(t testing.TB) string {
@@ -214,23 +211,6 @@ func clean(t testing.TB, s *store.Store) store.VerifyResult {
 		t.Errorf("problem: %v", p)
 	}
 	return r
-}
-
-func nixEval(t testing.TB, dir, file string) string {
-	t.Helper()
-	exe, err := exec.LookPath("nix-instantiate")
-	if err != nil {
-		t.Skip("nix-instantiate is not on PATH: real Nix cannot judge")
-	}
-	var stderr strings.Builder
-	cmd := exec.Command(exe, "--store", dir, "--eval", "--strict", "--read-write-mode", file)
-	cmd.Env = append(os.Environ(), "USER=tester")
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("nix-instantiate: %v\n%s", err, &stderr)
-	}
-	return strings.TrimSpace(string(out))
 }
 
 func statOf(fi fs.FileInfo) (inode, links uint64) {

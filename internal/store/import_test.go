@@ -85,7 +85,7 @@ func TestImportNAR(t *testing.T) {
 				t.Errorf("left: %v", r.Leftovers)
 			}
 			if c.want == nil {
-				nixStore(t, dir, "--verify", "--check-contents")
+				nixVerify(t, dir)
 				return
 			}
 			empty(t, filepath.Join(dir, "nix/var/headwater/tmp"))

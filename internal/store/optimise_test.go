@@ -99,7 +99,7 @@ func TestOptimiseAsNix(t *testing.T) {
 		for _, e := range entries {
 			names[i] = append(names[i], e.Name())
 		}
-		nixStore(t, dir, "--verify", "--check-contents")
+		nixVerify(t, dir)
 	}
 	if d := cmp.Diff(names[1], names[0]); d != "" {
 		t.Error(d)

@@ -68,7 +68,7 @@ func TestSharedWithNix(t *testing.T) {
 	if err := s.Register(ctx, []store.PathInfo{{Path: b, NARHash: theirs.NARHash, NARSize: theirs.NARSize, Refs: []nix.StorePath{p}}}); err != nil {
 		t.Fatal(err)
 	}
-	nixStore(t, dir, "--verify", "--check-contents")
+	nixVerify(t, dir)
 	if got := nixStore(t, dir, "-q", "--references", string(b)); got != string(p) {
 		t.Errorf("Nix reads references %q, want %q", got, p)
 	}

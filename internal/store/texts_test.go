@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"headwater/internal/nix"
+	"headwater/internal/nixtest"
 	"headwater/internal/store"
 )
 
@@ -25,8 +26,7 @@ func TestAddTextsAsNix(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := addText(t, open(t, ours), "t", content)
-		nixStore(t, theirs, "--init")
-		want := strings.Trim(nixEval(t, theirs, expr), `"`)
+		want := strings.Trim(nixtest.New(t, nixtest.Current).Run(t, "nix-instantiate", "--store", theirs, "--eval", "--strict", "--read-write-mode", expr), `"`)
 		if string(p) != want {
 			t.Errorf("path %s, want %s", p, want)
 		}
@@ -46,7 +46,7 @@ func TestAddTextsAsNix(t *testing.T) {
 			t.Error(d)
 		}
 	}
-	nixStore(t, ours, "--verify", "--check-contents")
+	nixVerify(t, ours)
 }
 
 func TestAddTextsTogether(t *testing.T) {
