@@ -20,8 +20,7 @@ type Report struct {
 }
 
 // Probe tries a sandbox, and one inside of it, with all that builds need. The folders it works in are made below dir, which
-// should be on the store's file system. The program must be linked statically, as Headwater is: it starts itself where there is
-// no library. The error is of the attempt; what is missing is in the report.
+// should be on the store's file system. The error is of the attempt; what is missing is in the report.
 func Probe(ctx context.Context, dir string) (r Report, err error) {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {

@@ -48,6 +48,7 @@ func layRoot(spec *Spec, d folders) (step string, err error) {
 		{"lay /etc", func() error { return layEtc(spec.Network) }},
 		{"lay /dev", func() error { return layDev(spec.KVM) }},
 		{stepProc, layProc},
+		{"lay the host's libraries", func() error { return layLibraries(spec.probe) }},
 		{"enter the new root", enterRoot},
 	} {
 		if err := s.lay(); err != nil {
@@ -194,6 +195,26 @@ func layProc() error {
 		return err
 	}
 	return unix.Mount("proc", "proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
+}
+
+// layLibraries shows the host's loader and libraries to a probe, in which this program starts itself once more: whoever built
+// it may have linked it dynamically. Builders never see them.
+func layLibraries(probe bool) error {
+	if !probe {
+		return nil
+	}
+	for _, dir := range []string{"lib", "lib64"} {
+		if _, err := os.Stat("/" + dir); errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err := unix.Mkdir(dir, 0o755); err != nil {
+			return fmt.Errorf("make /%s: %w", dir, err)
+		}
+		if err := bind("/"+dir, dir); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // enterRoot makes the new file system the root and lets go of the old one.
