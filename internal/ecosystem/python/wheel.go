@@ -1,4 +1,3 @@
-// Package python locks and derives components of the Python ecosystem.
 package python
 
 import (
