@@ -104,7 +104,7 @@ func TestHostileEntries(t *testing.T) {
 		{"hard link to the top", debtest.HardLink("./usr/a", "./"), "to the top"},
 		{"link to nothing", debtest.Link("./usr/a", ""), "empty"},
 		{"long name", debtest.File("./usr/" + strings.Repeat("x", 256)), "255 bytes"},
-		{"long path", debtest.File(strings.Repeat("x/", 2100)+"x"), "4096 bytes"},
+		{"long path", debtest.File(strings.Repeat("x/", 2100) + "x"), "4096 bytes"},
 		{"character device", tar.Header{Typeflag: tar.TypeChar, Name: "./dev/null", Devmajor: 1, Devminor: 3}, "device"},
 		{"block device", tar.Header{Typeflag: tar.TypeBlock, Name: "./dev/sda", Devmajor: 8}, "device"},
 		{"pipe", tar.Header{Typeflag: tar.TypeFifo, Name: "./run/pipe"}, "pipe"},

@@ -60,7 +60,7 @@ func (r root) link(name, to string) error {
 		dir, rest = below, next
 	}
 	target := strings.TrimSuffix(up+rest, "/")
-	if target == "" {
+	if target == "" || to == path.Dir(name) {
 		target = "."
 	}
 	return os.Symlink(target, r.at(name))
