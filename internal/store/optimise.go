@@ -77,7 +77,8 @@ func (s *Store) newLinker(ctx context.Context) (l *linker, remove func() error, 
 // all links the files of all valid paths.
 func (l *linker) all(ctx context.Context) error {
 	// A file that was on disk long ago is to be replaced by a link to one that may not be yet.
-	if err := l.store.sync(); err != nil {
+	err := l.store.with(ctx, func(c *sqlite.Conn) error { return l.store.syncIfMore(c, 0, 0) })
+	if err != nil {
 		return err
 	}
 	if err := l.loadInodes(); err != nil {

@@ -144,7 +144,7 @@ func (s *Store) Close() error {
 	}
 	if s.conn != nil {
 		if s.wrote.Load() {
-			errs = append(errs, s.syncIfMuch())
+			errs = append(errs, s.syncIfMore(s.conn, maxUnsyncedPaths, maxUnsyncedBytes))
 		}
 		errs = append(errs, s.conn.Close())
 		s.conn = nil

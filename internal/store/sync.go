@@ -198,19 +198,18 @@ func (s *Store) sync() error {
 	return nil
 }
 
-// syncIfMuch syncs if much has been registered since the last sync, and notes that all of it is on disk. The caller has the
-// connection for itself.
-func (s *Store) syncIfMuch() error {
+// syncIfMore syncs if more than so much has been registered since the last sync, and notes that all of it is on disk.
+func (s *Store) syncIfMore(c *sqlite.Conn, thanPaths, thanBytes int64) error {
 	m, _, err := s.readMark()
 	if err != nil {
 		return err
 	}
 	var last, paths, bytes int64
-	err = rows(s.conn, "select coalesce(max(id), 0), count(*), coalesce(sum(narSize), 0) from ValidPaths where id > ?", func(r *sqlite.Stmt) error {
+	err = rows(c, "select coalesce(max(id), 0), count(*), coalesce(sum(narSize), 0) from ValidPaths where id > ?", func(r *sqlite.Stmt) error {
 		last, paths, bytes = r.ColumnInt64(0), r.ColumnInt64(1), r.ColumnInt64(2)
 		return nil
 	}, m.row)
-	if err != nil || paths <= maxUnsyncedPaths && bytes <= maxUnsyncedBytes {
+	if err != nil || paths <= thanPaths && bytes <= thanBytes {
 		return err
 	}
 	if err := s.sync(); err != nil {
