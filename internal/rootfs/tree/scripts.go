@@ -23,7 +23,7 @@ import (
 
 // Limits of what a maintainer script may take to be understood. The longest of Debian's take some hundred commands.
 const (
-	maxCommands   = 50_000
+	maxCommands   = 10_000
 	maxScriptTime = 20 * time.Second // for a loop without commands
 )
 
