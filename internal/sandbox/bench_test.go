@@ -25,8 +25,10 @@ func BenchmarkRun(b *testing.B) {
 				}
 				s.Inputs = append(s.Inputs, p)
 			}
+			var r sandbox.Runner
+			defer r.Close()
 			for b.Loop() {
-				if e, err := sandbox.Run(context.Background(), s, io.Discard); err != nil || !e.Success() {
+				if e, err := r.Run(context.Background(), s, io.Discard); err != nil || !e.Success() {
 					b.Fatal(e, err)
 				}
 				b.StopTimer()

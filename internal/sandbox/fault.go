@@ -96,6 +96,7 @@ const (
 	hintSwitched  = "User namespaces are switched off. An administrator switches them on with\n\n    sysctl -w user.max_user_namespaces=15000\n\nand keeps it so with a file in /etc/sysctl.d."
 	hintDebian    = "Unprivileged user namespaces are switched off. An administrator switches them on with\n\n    sysctl -w kernel.unprivileged_userns_clone=1\n\nand keeps it so with a file in /etc/sysctl.d."
 	hintExhausted = "No more user namespaces are allowed. Sandboxes of other programs use them, or this is too deep inside others;\n\n    sysctl user.max_user_namespaces\n\ntells the limit."
+	hintOwner     = "As root, Headwater shows the store's objects to builders as their own, which this file system cannot do. Run Headwater as\nan ordinary user, or put the store on ext4, xfs, btrfs or, since Linux 6.3, tmpfs (--store DIR)."
 	hintContainer = "This looks like a container whose own sandbox forbids new namespaces. Run Headwater outside of it, or give the container\nthe right: for Docker and Podman --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined"
 	hintProc      = "A part of /proc is hidden here, as containers do it, and then the kernel allows no new /proc. For Docker:\n--security-opt systempaths=unconfined; for Podman: --security-opt unmask=ALL"
 )

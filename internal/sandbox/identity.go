@@ -2,10 +2,15 @@ package sandbox
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // identity is who the builder really is: the host's ids that UID and GID stand for.
@@ -58,6 +63,49 @@ func mappedID(file string) (int, error) {
 		highest = max(highest, inside+n-1)
 	}
 	return highest, nil
+}
+
+// ownerMap is a user namespace in which the host's root is the builder's user. A mount that is mapped by it shows what root
+// owns as the builder's own, as an unprivileged caller's objects are to a builder: what a build sees must not depend on who
+// runs it, and an overlay can take over only files whose owner exists in the sandbox.
+func (id identity) ownerMap() (*os.File, error) {
+	// A namespace is there as long as something refers to it, but first a process must be in it.
+	holder := &exec.Cmd{
+		Path: "/proc/self/exe", Args: []string{InitName, holderArg}, Env: runtimeEnv(),
+		SysProcAttr: &syscall.SysProcAttr{
+			Cloneflags:  unix.CLONE_NEWUSER,
+			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: id.uid, Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: id.gid, Size: 1}},
+			Pdeathsig:   syscall.SIGKILL,
+		},
+	}
+	wait, err := holder.StdinPipe() // the holder lives until it is closed
+	if err != nil {
+		return nil, err
+	}
+	if err := holder.Start(); err != nil {
+		return nil, diagnose("create a user namespace", err)
+	}
+	ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/user", holder.Process.Pid))
+	if err = errors.Join(err, wait.Close(), holder.Wait()); err != nil {
+		return nil, fmt.Errorf("map owners: %w", err)
+	}
+	return ns, nil
+}
+
+// mapOwner is a mount of dir, not yet attached to anything, that is mapped by ns.
+func mapOwner(dir string, ns *os.File) (*os.File, error) {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, dir, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("mount %s: %w", dir, err)
+	}
+	mount := os.NewFile(uintptr(fd), dir)
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP | unix.MOUNT_ATTR_RDONLY, Userns_fd: uint64(ns.Fd())}
+	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &attr); err != nil {
+		mount.Close() // nothing was written
+		return nil, &Unavailable{Step: "map the owner of " + dir, Err: err, Hint: hintOwner}
+	}
+	return mount, nil
 }
 
 // give hands the folders that the builder writes to, with what is in them, to who it will be.

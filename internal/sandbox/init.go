@@ -26,10 +26,14 @@ func RunInit() {
 	// Namespaces, capabilities and the filter are of the thread, which will be the builder's first.
 	runtime.LockOSThread()
 	var f fault
-	if len(os.Args) > 1 && os.Args[1] == nestedArg {
-		f = probeNested()
-	} else {
+	switch {
+	case len(os.Args) == 1:
 		f = initProcess()
+	case os.Args[1] == nestedArg:
+		f = probeNested()
+	case os.Args[1] == holderArg:
+		os.Stdin.Read(make([]byte, 1)) // its end is all that is awaited
+		os.Exit(0)
 	}
 	unix.Write(faultFD, f.encode()) // if this fails the exit status is all that is left
 	os.Exit(exitFault)
@@ -75,15 +79,21 @@ func initProcess() fault {
 	return f
 }
 
-// folders are descriptors of the folders that Spec names. Only the caller may be able to reach them by path.
+// folders are descriptors of the folders that Spec names: only the caller may be able to reach them by path. The store's is a
+// mount of its own, not yet attached.
 type folders struct{ store, outputs, build, tmp int }
 
 func openFolders(spec *Spec) (d folders, err error) {
+	if d.store = storeFD; !spec.other {
+		if d.store, err = unix.OpenTree(unix.AT_FDCWD, spec.StoreDir, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC); err != nil {
+			return d, fmt.Errorf("mount %s: %w", spec.StoreDir, err)
+		}
+	}
 	for _, f := range []struct {
 		path string
 		fd   *int
 	}{
-		{spec.StoreDir, &d.store}, {spec.Outputs, &d.outputs}, {spec.Build, &d.build}, {spec.Tmp, &d.tmp},
+		{spec.Outputs, &d.outputs}, {spec.Build, &d.build}, {spec.Tmp, &d.tmp},
 	} {
 		if *f.fd, err = unix.Open(f.path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 			return d, fmt.Errorf("%s: %w", f.path, err)

@@ -45,7 +45,11 @@ func Probe(ctx context.Context, dir string) (r Report, err error) {
 			return Report{}, fmt.Errorf("probe sandbox: %w", err)
 		}
 	}
-	_, err = Run(ctx, spec, io.Discard)
+	var runner Runner
+	_, err = runner.Run(ctx, spec, io.Discard)
+	if closeErr := runner.Close(); err == nil {
+		err = closeErr
+	}
 	if ctxErr := context.Cause(ctx); ctxErr != nil {
 		return Report{}, ctxErr
 	}
@@ -70,8 +74,11 @@ const (
 	hintOverlay = "The store's file system cannot carry overlays, or the kernel is older than 5.11. Put the store on ext4, xfs, btrfs or\ntmpfs (--store DIR); a container's own file system will not do, a volume will."
 )
 
-// nestedArg tells the first process of the inner sandbox what it is.
-const nestedArg = "nested"
+// What tells other processes of ours what they are.
+const (
+	nestedArg = "nested" // the first process of the inner sandbox
+	holderArg = "hold"   // see ownerMap
+)
 
 // probeInside runs in the sandbox, as a builder would, and starts one inside.
 func probeInside() fault {
@@ -79,7 +86,7 @@ func probeInside() fault {
 		return faultOf("drop privileges", err)
 	}
 	pid, err := syscall.ForkExec("/proc/self/exe", []string{InitName, nestedArg}, &syscall.ProcAttr{
-		Env:   []string{"GOGC=off", "GOMAXPROCS=1"},
+		Env:   runtimeEnv(),
 		Files: []uintptr{0, 1, 2, 2, faultFD},
 		Sys: &syscall.SysProcAttr{
 			Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC |

@@ -89,8 +89,11 @@ func layStore(d folders, inputs []nix.StorePath) error {
 	if err := bindDir(d.outputs, "nix/store"); err != nil {
 		return err
 	}
-	if err := bindDir(d.store, storeView); err != nil {
+	if err := unix.Mkdir(storeView, 0o700); err != nil {
 		return err
+	}
+	if err := unix.MoveMount(d.store, "", unix.AT_FDCWD, storeView, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return fmt.Errorf("mount the store: %w", err)
 	}
 	if err := setReadOnly(storeView); err != nil {
 		return err

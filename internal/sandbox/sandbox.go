@@ -15,6 +15,9 @@
 //
 // There is no weaker form. Where the kernel does not allow all of it, Run fails with an *Unavailable that says why.
 //
+//	var r sandbox.Runner
+//	exit, err := r.Run(ctx, spec, os.Stdout)
+//
 // When Run returns, the builder and all that it started are gone: its death ends the pid namespace, and the death of the
 // calling process ends the builder.
 package sandbox
@@ -27,6 +30,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"sync"
 	"syscall"
 	"time"
 
@@ -49,6 +53,7 @@ const (
 const (
 	specFD  = 3
 	faultFD = 4
+	storeFD = 5 // a mount of the store, if owners are mapped
 )
 
 // Spec describes one run. Paths are absolute.
@@ -86,17 +91,63 @@ func (e Exit) String() string {
 	return fmt.Sprintf("exit status %d", e.Code)
 }
 
+// Runner runs builders. The zero value is ready; it may be used by several goroutines. It keeps what takes long to find out.
+type Runner struct {
+	mu     sync.Mutex
+	known  bool
+	id     identity
+	owners *os.File // see ownerMap; nil if the builder's user is the caller
+}
+
+// identity finds out, once, who builders are.
+func (r *Runner) identity() (identity, *os.File, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.known {
+		return r.id, r.owners, nil
+	}
+	id, err := chooseIdentity()
+	if err != nil {
+		return identity{}, nil, fmt.Errorf("prepare sandbox: %w", err)
+	}
+	if id.other {
+		if r.owners, err = id.ownerMap(); err != nil {
+			return identity{}, nil, err
+		}
+	}
+	r.id, r.known = id, true
+	return id, r.owners, nil
+}
+
+// Close lets go of what is kept.
+func (r *Runner) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.known = false
+	if r.owners == nil {
+		return nil
+	}
+	owners := r.owners
+	r.owners = nil
+	return owners.Close()
+}
+
 // Run runs the builder to its end and copies what it writes on standard output and error to output. Done ctx kills it, and
 // the error is then ctx's cause; so does an error of output, which is returned. A builder that fails is no error.
-func Run(ctx context.Context, spec Spec, output io.Writer) (Exit, error) {
+func (r *Runner) Run(ctx context.Context, spec Spec, output io.Writer) (Exit, error) {
 	if err := context.Cause(ctx); err != nil {
 		return Exit{}, err
 	}
+	id, owners, err := r.identity()
+	if err != nil {
+		return Exit{}, err
+	}
+	spec.identity = id
 	// The kernel sends the signal of the parent's death when the thread that started the child ends. Locked, it does not
 	// end before we are done.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	p, err := start(spec)
+	p, err := start(spec, owners)
 	if err != nil {
 		return Exit{}, err
 	}
@@ -104,14 +155,11 @@ func Run(ctx context.Context, spec Spec, output io.Writer) (Exit, error) {
 }
 
 // prepare gives the folders the modes and the owner that the builder finds.
-func (s *Spec) prepare() (err error) {
+func (s *Spec) prepare() error {
 	if err := s.check(); err != nil {
 		return err
 	}
-	if s.identity, err = chooseIdentity(); err != nil {
-		return err
-	}
-	err = errors.Join(unix.Chmod(s.Outputs, 0o1775), unix.Chmod(s.Build, 0o700), unix.Chmod(s.Tmp, 0o1777))
+	err := errors.Join(unix.Chmod(s.Outputs, 0o1775), unix.Chmod(s.Build, 0o700), unix.Chmod(s.Tmp, 0o1777))
 	if err != nil {
 		return err
 	}
@@ -125,34 +173,45 @@ type process struct {
 	faults *os.File // what the first process has to say before it becomes the builder
 }
 
-func start(spec Spec) (*process, error) {
+func start(spec Spec, owners *os.File) (*process, error) {
 	if err := spec.prepare(); err != nil {
 		return nil, fmt.Errorf("prepare sandbox: %w", err)
 	}
+	var opened []*os.File // handed to the child, or of no use if something fails
+	keep := func(f *os.File, err error) error {
+		if err == nil {
+			opened = append(opened, f)
+		}
+		return err
+	}
+	defer func() {
+		for _, f := range opened {
+			f.Close() // nothing was written that is not read
+		}
+	}()
 	in, err := specFile(spec)
-	if err != nil {
+	if err := keep(in, err); err != nil {
 		return nil, fmt.Errorf("prepare sandbox: %w", err)
 	}
-	defer in.Close() // read by the child
-	term, slave, err := openTerminal(spec.identity)
-	if err != nil {
-		return nil, fmt.Errorf("prepare sandbox: %w", err)
-	}
-	defer slave.Close()
 	faults, faultsIn, err := os.Pipe()
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("prepare sandbox: %w", err), term.Close())
+	if err := keep(faultsIn, err); err != nil {
+		return nil, fmt.Errorf("prepare sandbox: %w", err)
 	}
-	defer faultsIn.Close()
+	inherited := []*os.File{in, faultsIn} // specFD, faultFD
+	if owners != nil {
+		store, err := mapOwner(spec.StoreDir, owners)
+		if err := keep(store, err); err != nil {
+			return nil, errors.Join(err, faults.Close())
+		}
+		inherited = append(inherited, store) // storeFD
+	}
+	term, slave, err := openTerminal(spec.identity)
+	if err := keep(slave, err); err != nil {
+		return nil, errors.Join(fmt.Errorf("prepare sandbox: %w", err), faults.Close())
+	}
 	p := &process{term: term, faults: faults}
 	p.cmd = &exec.Cmd{
-		Path: "/proc/self/exe",
-		Args: []string{InitName},
-		// For the Go runtime of the first process only: it lives for a millisecond.
-		Env:         []string{"GOGC=off", "GOMAXPROCS=1"},
-		Stdout:      slave,
-		Stderr:      slave,
-		ExtraFiles:  []*os.File{in, faultsIn}, // specFD, faultFD
+		Path: "/proc/self/exe", Args: []string{InitName}, Env: runtimeEnv(), Stdout: slave, Stderr: slave, ExtraFiles: inherited,
 		SysProcAttr: namespaces(spec.identity, spec.Network),
 	}
 	if err := p.cmd.Start(); err != nil {
@@ -160,6 +219,9 @@ func start(spec Spec) (*process, error) {
 	}
 	return p, nil
 }
+
+// runtimeEnv is for the Go runtime of a process that lives for a millisecond.
+func runtimeEnv() []string { return []string{"GOGC=off", "GOMAXPROCS=1"} }
 
 // namespaces asks for them all, for one user and one group, and for the capabilities that laying the file system takes:
 // the first process is not root in its user namespace, so that it would lose them.

@@ -85,7 +85,7 @@ func run(t testing.TB, s sandbox.Spec, args ...string) (string, sandbox.Exit) {
 	t.Helper()
 	var out bytes.Buffer
 	s.Args = args
-	e, err := sandbox.Run(t.Context(), s, &out)
+	e, err := new(sandbox.Runner).Run(t.Context(), s, &out)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,14 +123,14 @@ func TestExit(t *testing.T) {
 	}
 	s := folders(t)
 	s.Builder = "/nix/store/none"
-	_, err := sandbox.Run(t.Context(), s, io.Discard)
+	_, err := new(sandbox.Runner).Run(t.Context(), s, io.Discard)
 	var notStarted *sandbox.ExecError
 	if !errors.As(err, &notStarted) || !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}
 	s = folders(t)
 	s.Builder = "/etc/passwd"
-	if _, err := sandbox.Run(t.Context(), s, io.Discard); !errors.As(err, &notStarted) || !errors.Is(err, os.ErrPermission) {
+	if _, err := new(sandbox.Runner).Run(t.Context(), s, io.Discard); !errors.As(err, &notStarted) || !errors.Is(err, os.ErrPermission) {
 		t.Error(err)
 	}
 }
@@ -191,8 +191,8 @@ func TestFileSystem(t *testing.T) {
 		n.StoreDir, n.Inputs = s.StoreDir, s.Inputs
 		return n
 	}
-	says(t, again(), "/build drwx------ 1000:100\n/tmp dtrwxrwxrwx 1000:100\n/nix/store dtrwxrwxr-x 1000:100\n/etc/passwd -rw-r--r-- 1000:100\n",
-		"modes", "/build", "/tmp", "/nix/store", "/etc/passwd")
+	says(t, again(), "/build drwx------ 1000:100\n/tmp dtrwxrwxrwx 1000:100\n/nix/store dtrwxrwxr-x 1000:100\n/etc/passwd -rw-r--r-- 1000:100\n"+
+		string(tool)+" -r-xr-xr-x 1000:100\n", "modes", "/build", "/tmp", "/nix/store", "/etc/passwd", string(tool))
 	says(t, again(), "00000000000000000000000000000002-hidden no such file or directory\n"+
 		"00000000000000000000000000000002-link is a directory\n00000000000000000000000000000002-link -> "+string(object("a-folder"))+"\n"+
 		"00000000000000000000000000000002-link can be removed\n"+ // a copy, in a folder that is the builder's
@@ -290,17 +290,17 @@ func TestCancelKills(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	s := folders(t)
 	s.Args = []string{"chatter"}
-	_, err := sandbox.Run(ctx, s, writerFunc(func([]byte) error { cancel(why); return nil }))
+	_, err := new(sandbox.Runner).Run(ctx, s, writerFunc(func([]byte) error { cancel(why); return nil }))
 	if !errors.Is(err, why) {
 		t.Error(err)
 	}
 	s = folders(t)
 	s.Args = []string{"chatter"}
-	_, err = sandbox.Run(t.Context(), s, writerFunc(func([]byte) error { return why }))
+	_, err = new(sandbox.Runner).Run(t.Context(), s, writerFunc(func([]byte) error { return why }))
 	if !errors.Is(err, why) {
 		t.Error(err)
 	}
-	if _, err = sandbox.Run(ctx, s, io.Discard); !errors.Is(err, why) {
+	if _, err = new(sandbox.Runner).Run(ctx, s, io.Discard); !errors.Is(err, why) {
 		t.Error(err)
 	}
 }
@@ -320,7 +320,7 @@ func runParent() {
 	top := os.Args[1]
 	s.Builder, s.Args, s.Inputs = string(tool), []string{"chatter"}, []nix.StorePath{tool}
 	s.StoreDir, s.Outputs, s.Build, s.Tmp = top+"/store", top+"/outputs", top+"/build", top+"/tmp"
-	_, err := sandbox.Run(context.Background(), s, os.Stdout)
+	_, err := new(sandbox.Runner).Run(context.Background(), s, os.Stdout)
 	fmt.Println(err)
 	os.Exit(1)
 }
@@ -394,7 +394,7 @@ func TestRefusesBadSpecifications(t *testing.T) {
 			s.Args = []string{"hello"}
 			spoil(&s)
 			var out bytes.Buffer
-			if _, err := sandbox.Run(t.Context(), s, &out); err == nil || out.Len() > 0 {
+			if _, err := new(sandbox.Runner).Run(t.Context(), s, &out); err == nil || out.Len() > 0 {
 				t.Errorf("error %v, output %q", err, &out)
 			}
 		})

@@ -89,7 +89,7 @@ func (j *job) runBuilder(ctx context.Context, spec sandbox.Spec, log *buildLog) 
 		log.maxSilent = j.opts.MaxSilent
 		defer log.silence.Stop()
 	}
-	exit, err := sandbox.Run(ctx, spec, log)
+	exit, err := j.sandbox.Run(ctx, spec, log)
 	var notStarted *sandbox.ExecError
 	switch {
 	case errors.Is(err, errTimeout):

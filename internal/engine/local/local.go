@@ -24,6 +24,7 @@ import (
 	"headwater/internal/dag"
 	"headwater/internal/engine"
 	"headwater/internal/nix"
+	"headwater/internal/sandbox"
 	"headwater/internal/store"
 )
 
@@ -44,6 +45,7 @@ type Config struct {
 type Engine struct {
 	Config
 	durations durations
+	sandbox   sandbox.Runner
 }
 
 var _ engine.Engine = (*Engine)(nil)
@@ -58,6 +60,9 @@ func New(c Config) *Engine {
 	}
 	return &Engine{Config: c, durations: durations{file: durationsFile(c.Store.Dir())}}
 }
+
+// Close lets go of what the engine keeps. It does not close the store.
+func (e *Engine) Close() error { return e.sandbox.Close() }
 
 // Realise is engine.Engine's.
 func (e *Engine) Realise(ctx context.Context, goals []*dag.Node, opts engine.Options) (engine.Result, error) {

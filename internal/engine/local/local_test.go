@@ -56,7 +56,21 @@ type lab struct {
 	config local.Config
 }
 
-func newLab(t testing.TB) *lab { return openLab(t, t.TempDir()) }
+func newLab(t testing.TB) *lab { return openLab(t, storeDir(t)) }
+
+// storeDir is a temporary folder that can be deleted though store objects in it cannot be written to.
+func storeDir(t testing.TB) string {
+	dir := t.TempDir()
+	t.Cleanup(func() {
+		filepath.WalkDir(dir, func(p string, e os.DirEntry, _ error) error { // what fails here, deleting will tell
+			if e != nil && e.IsDir() {
+				os.Chmod(p, 0o755)
+			}
+			return nil
+		})
+	})
+	return dir
+}
 
 func openLab(t testing.TB, dir string) *lab {
 	t.Helper()
