@@ -3,11 +3,13 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"headwater/internal/nix"
+	"headwater/internal/nix/nar"
 	"headwater/internal/store"
 )
 
@@ -112,4 +114,46 @@ func BenchmarkExamineGoTree(b *testing.B) {
 			b.SetBytes(e.NARSize)
 		}
 	})
+}
+
+// BenchmarkImportGoTree is what nix-store --add does: read a tree, write it into the store, register it.
+func BenchmarkImportGoTree(b *testing.B) {
+	ctx, tree := context.Background(), goroot(b)
+	h, size, err := nar.HashPath(tree)
+	if err != nil {
+		b.Fatal(err)
+	}
+	info := store.PathInfo{NARHash: h, NARSize: size, CA: nix.ContentAddress{Method: nix.NAR, Hash: h}}
+	if info.Path, err = nix.FixedPath("go", info.CA, nil, false); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("headwater", func(b *testing.B) {
+		for b.Loop() {
+			b.StopTimer()
+			s := open(b, storeDir(b))
+			b.StartTimer()
+			r, w := io.Pipe()
+			go func() { w.CloseWithError(nar.Dump(w, tree)) }()
+			if err := s.ImportNAR(ctx, r, info); err != nil {
+				b.Fatal(err)
+			}
+			b.SetBytes(size)
+		}
+	})
+	b.Run("nix", func(b *testing.B) {
+		for b.Loop() {
+			if got := nixStore(b, storeDir(b), "--add", tree); got != string(info.Path) {
+				b.Logf("Nix adds %s", got) // another name
+			}
+			b.SetBytes(size)
+		}
+	})
+}
+
+// BenchmarkInstallSmall is what the store costs a trivial build.
+func BenchmarkInstallSmall(b *testing.B) {
+	s := open(b, storeDir(b))
+	for i := 0; b.Loop(); i++ {
+		install(b, s, fmt.Sprint("p", i), map[string]string{"bin/x*": "exec true", "doc": "text"})
+	}
 }

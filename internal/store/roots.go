@@ -107,30 +107,51 @@ func createTempRoots(dir string) (*os.File, error) {
 	}
 }
 
-// tellCollector sends each path and waits until the collector says that it will not delete it, or has done so.
-func (s *Store) tellCollector(ctx context.Context, paths []nix.StorePath) error {
+// collectorConn is a connection to a running collector.
+type collectorConn struct {
+	net.Conn
+	answers *bufio.Reader
+}
+
+// tellCollector sends each path and waits until the collector says that it will not delete it, or has done so. The
+// connection stays open until the collector ends or the store is closed: Nix's collector does not cope with short ones.
+func (s *Store) tellCollector(ctx context.Context, paths []nix.StorePath) (err error) {
+	if s.collector == nil {
+		if s.collector, err = s.dialCollector(ctx); err != nil {
+			return err
+		}
+	}
+	c := s.collector
+	stop := context.AfterFunc(ctx, func() { c.Close() })
+	defer func() {
+		if !stop() || err != nil {
+			err = errors.Join(err, c.Close())
+			s.collector = nil
+		}
+	}()
+	for _, p := range paths {
+		if _, err := c.Write([]byte(string(p) + "\n")); err != nil {
+			return err
+		}
+		if ack, err := c.answers.ReadByte(); err != nil || ack != '1' {
+			return errors.Join(fmt.Errorf("collector did not take root %s", p), err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) dialCollector(ctx context.Context) (*collectorConn, error) {
 	dir, err := os.Open(s.state("gc-socket"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer dir.Close()
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "unix", socketPath(dir))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer c.Close()
-	defer context.AfterFunc(ctx, func() { c.Close() })()
-	r := bufio.NewReader(c)
-	for _, p := range paths {
-		if _, err := c.Write([]byte(string(p) + "\n")); err != nil {
-			return err
-		}
-		if ack, err := r.ReadByte(); err != nil || ack != '1' {
-			return errors.Join(fmt.Errorf("collector did not take root %s", p), err)
-		}
-	}
-	return nil
+	return &collectorConn{c, bufio.NewReader(c)}, nil
 }
 
 // AddRoot makes link a symbolic link to path and tells the collector of it. An existing link is replaced if it leads into a

@@ -45,9 +45,10 @@ type Store struct {
 
 	order sync.Mutex // see passOn
 
-	rootsMu   sync.Mutex // guards tempRoots and rooted
+	rootsMu   sync.Mutex // guards what follows
 	tempRoots *os.File   // nil until the first temporary root
 	rooted    map[nix.StorePath]bool
+	collector *collectorConn // nil unless one ran when roots were added
 
 	tempMu   sync.Mutex // guards tempLock and tempDir
 	tempLock *os.File   // held while the folder is in use; nil until the first TempDir
@@ -141,6 +142,10 @@ func (s *Store) Close() error {
 	if s.tempRoots != nil {
 		errs = append(errs, os.Remove(s.tempRoots.Name()), s.tempRoots.Close())
 		s.tempRoots = nil
+	}
+	if s.collector != nil {
+		s.collector.Close() // nothing is under way
+		s.collector = nil
 	}
 	if s.conn != nil {
 		if s.wrote.Load() {

@@ -123,6 +123,9 @@ func (v *verifier) report(f Fault, p nix.StorePath, format string, args ...any) 
 	v.result.Problems = append(v.result.Problems, Problem{Fault: f, Path: p, Detail: fmt.Sprintf(format, args...), Hint: f.hint()})
 }
 
+// dangling selects the references that lead from or to what is not valid.
+const dangling = "(referrer not in (select id from ValidPaths) or reference not in (select id from ValidPaths))"
+
 // database checks the database itself and reads the paths that can be looked at.
 func (v *verifier) database(ctx context.Context) ([]PathInfo, error) {
 	var infos []PathInfo
@@ -140,9 +143,12 @@ func (v *verifier) database(ctx context.Context) ([]PathInfo, error) {
 		if err != nil {
 			return err
 		}
-		err = rows(c, `select coalesce(p.path, ''), reference from Refs left join ValidPaths p on p.id = referrer
-			where p.id is null or reference not in (select id from ValidPaths)`, func(r *sqlite.Stmt) error {
-			v.report(FaultReference, nix.StorePath(r.ColumnText(0)), "refers to row %d, which is no valid path", r.ColumnInt64(1))
+		err = rows(c, "select coalesce(p.path, ''), referrer, reference from Refs left join ValidPaths p on p.id = referrer where "+dangling, func(r *sqlite.Stmt) error {
+			if p := r.ColumnText(0); p != "" {
+				v.report(FaultReference, nix.StorePath(p), "refers to row %d, which is no valid path", r.ColumnInt64(2))
+			} else {
+				v.report(FaultReference, "", "row %d, which is no valid path, refers to row %d", r.ColumnInt64(1), r.ColumnInt64(2))
+			}
 			return nil
 		})
 		if err != nil {
@@ -321,7 +327,10 @@ func (v *verifier) repair(ctx context.Context) error {
 		}
 		p.Repaired = p.Fault != FaultDatabase
 	}
-	return v.store.invalidate(ctx, bad)
+	if err := v.store.invalidate(ctx, bad); err != nil {
+		return err
+	}
+	return v.store.write(ctx, func(c *sqlite.Conn) error { return rows(c, "delete from Refs where "+dangling, nil) })
 }
 
 // invalidate makes paths and all that refers to them invalid. Their files stay where they are.
