@@ -69,12 +69,13 @@ func parseFault(b []byte) error {
 	switch errno := syscall.Errno(n); {
 	case parts[0] == stepExec:
 		return &ExecError{Builder: parts[2], Err: errno}
-	case (parts[0] == stepMount || parts[0] == stepProc) && (errno == unix.EPERM || errno == unix.EACCES):
-		return diagnose(parts[0], cause)
 	case parts[0] == stepNested:
 		return &nestedError{diagnose(parts[0], cause)}
 	case parts[0] == stepOverlay:
 		return &nestedError{&Unavailable{Step: parts[0], Err: cause, Hint: hintOverlay}}
+	case errno == unix.EPERM, errno == unix.EACCES && (parts[0] == stepMount || parts[0] == stepProc):
+		// All the first process asks for is allowed in one's own user namespace. Something forbids it all the same.
+		return diagnose(parts[0], cause)
 	case errno == unix.ENOSYS || errno == unix.ENODEV:
 		return &Unavailable{Step: parts[0], Err: cause, Hint: hintKernel}
 	}
@@ -101,16 +102,33 @@ const (
 	hintProc      = "A part of /proc is hidden here, as containers do it, and then the kernel allows no new /proc. For Docker:\n--security-opt systempaths=unconfined; for Podman: --security-opt unmask=ALL"
 )
 
+// machine is what tells why the kernel refuses.
+type machine struct {
+	euid   int
+	sysctl func(name string) string // "" if the kernel does not have it
+}
+
+func thisMachine() machine {
+	return machine{os.Geteuid(), func(name string) string {
+		b, err := os.ReadFile("/proc/sys/" + name)
+		if err != nil {
+			return ""
+		}
+		return strings.TrimSpace(string(b))
+	}}
+}
+
+func diagnose(step string, err error) error { return thisMachine().diagnose(step, err) }
+
 // diagnose finds out why the kernel refuses a sandbox and what to do about it.
-func diagnose(step string, err error) error {
+func (m machine) diagnose(step string, err error) error {
 	u := &Unavailable{Step: step, Err: err}
-	privileged := os.Geteuid() == 0
 	switch {
-	case sysctl("user/max_user_namespaces") == "0":
+	case m.sysctl("user/max_user_namespaces") == "0":
 		u.Hint = hintSwitched
-	case !privileged && sysctl("kernel/unprivileged_userns_clone") == "0":
+	case m.euid != 0 && m.sysctl("kernel/unprivileged_userns_clone") == "0":
 		u.Hint = hintDebian
-	case !privileged && sysctl("kernel/apparmor_restrict_unprivileged_userns") == "1":
+	case m.euid != 0 && m.sysctl("kernel/apparmor_restrict_unprivileged_userns") == "1":
 		u.Hint = hintAppArmor()
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EUSERS):
 		u.Hint = hintExhausted
@@ -124,14 +142,6 @@ func diagnose(step string, err error) error {
 		return fmt.Errorf("%s: %w", step, err) // memory, processes: nothing of the sandbox's own
 	}
 	return u
-}
-
-func sysctl(name string) string {
-	b, err := os.ReadFile("/proc/sys/" + name)
-	if err != nil {
-		return "" // this kernel does not have it
-	}
-	return strings.TrimSpace(string(b))
 }
 
 // hintAppArmor is for Ubuntu since 23.10: only programs with a profile may use user namespaces.

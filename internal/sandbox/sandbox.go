@@ -295,10 +295,38 @@ func copyOutput(to io.Writer, term *os.File) error {
 			}
 		}
 		switch {
-		case errors.Is(err, unix.EIO), errors.Is(err, io.EOF), errors.Is(err, os.ErrDeadlineExceeded):
+		case errors.Is(err, unix.EIO), errors.Is(err, io.EOF):
 			return nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return drain(to, term, buf)
 		case err != nil:
 			return fmt.Errorf("read builder's output: %w", err)
+		}
+	}
+}
+
+// drain copies what is there already.
+func drain(to io.Writer, term *os.File, buf []byte) error {
+	conn, err := term.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("read builder's output: %w", err)
+	}
+	term.SetReadDeadline(time.Time{}) // of a terminal it does not fail
+	for {
+		var n int
+		var readErr error
+		err := conn.Read(func(fd uintptr) bool {
+			n, readErr = unix.Read(int(fd), buf)
+			return true
+		})
+		if err != nil {
+			return fmt.Errorf("read builder's output: %w", err)
+		}
+		if readErr != nil || n <= 0 { // EAGAIN or EIO: there is no more
+			return nil
+		}
+		if _, err := to.Write(buf[:n]); err != nil {
+			return err
 		}
 	}
 }

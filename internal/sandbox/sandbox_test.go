@@ -27,6 +27,7 @@ import (
 func TestMain(m *testing.M) {
 	sandbox.RunInit()
 	runParent()
+	runWithout()
 	os.Exit(m.Run())
 }
 
@@ -69,16 +70,20 @@ func folders(t testing.TB) sandbox.Spec {
 
 func foldersAt(t testing.TB, top string) sandbox.Spec {
 	t.Helper()
-	s := sandbox.Spec{Builder: string(tool), Inputs: []nix.StorePath{tool}, Env: []string{"A=b"}}
-	for name, field := range map[string]*string{
-		"store": &s.StoreDir, "outputs": &s.Outputs, "build": &s.Build, "tmp": &s.Tmp,
-	} {
-		*field = filepath.Join(top, name)
-		if err := os.Mkdir(*field, 0o755); err != nil {
+	s := specAt(top)
+	for _, dir := range []string{s.StoreDir, s.Outputs, s.Build, s.Tmp} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return s
+}
+
+func specAt(top string) sandbox.Spec {
+	return sandbox.Spec{
+		Builder: string(tool), Inputs: []nix.StorePath{tool}, Env: []string{"A=b"},
+		StoreDir: top + "/store", Outputs: top + "/outputs", Build: top + "/build", Tmp: top + "/tmp",
+	}
 }
 
 func run(t testing.TB, s sandbox.Spec, args ...string) (string, sandbox.Exit) {
@@ -316,10 +321,8 @@ func runParent() {
 	if os.Args[0] != parentName {
 		return
 	}
-	var s sandbox.Spec
-	top := os.Args[1]
-	s.Builder, s.Args, s.Inputs = string(tool), []string{"chatter"}, []nix.StorePath{tool}
-	s.StoreDir, s.Outputs, s.Build, s.Tmp = top+"/store", top+"/outputs", top+"/build", top+"/tmp"
+	s := specAt(os.Args[1])
+	s.Args = []string{"chatter"}
 	_, err := new(sandbox.Runner).Run(context.Background(), s, os.Stdout)
 	fmt.Println(err)
 	os.Exit(1)
