@@ -55,15 +55,24 @@ type Nix struct {
 // New makes a release of Nix available.
 func New(t testing.TB, r Release) *Nix {
 	t.Helper()
-	root, err := unpacked(t.Context(), r)
+	n, err := Open(t.Context(), r, t.TempDir())
 	if err != nil {
-		t.Fatalf("real Nix of %s: %v", r, err)
+		t.Fatal(err)
 	}
-	n := &Nix{root: root, home: t.TempDir()}
+	return n
+}
+
+// Open is New outside of tests; home is an empty folder for Nix's programs.
+func Open(ctx context.Context, r Release, home string) (*Nix, error) {
+	root, err := unpacked(ctx, r)
+	if err != nil {
+		return nil, fmt.Errorf("real Nix of %s: %w", r, err)
+	}
+	n := &Nix{root: root, home: home}
 	if r != Old {
 		n.config = "build-hook =\n" // else it starts its own executable, which is the loader
 	}
-	return n
+	return n, nil
 }
 
 // unpacked is where the release's root is.
