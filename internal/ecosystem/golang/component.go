@@ -8,17 +8,12 @@ import (
 	"headwater/internal/ecosystem"
 )
 
-// component makes the component's own node. deps may be nil.
-func (d *deriver) component(deps *dag.Node) (*dag.Node, error) {
-	inputs := []*dag.Node{d.std}
-	caches := string(d.std.Path())
-	if deps != nil {
-		inputs = append(inputs, deps)
-		caches += " " + string(deps.Path())
-	}
+// component makes the component's own node.
+func (d *deriver) component(cache *dag.Node) (*dag.Node, error) {
 	mounts, env := d.library()
+	mounts = append(mounts, dag.Mount{From: cache, At: goCache, Writable: true})
 	maps.Copy(env, d.env(buildFlags(d.mod(true), d.o.Tags)))
-	env["GOCACHE"], env["caches"] = goCache, caches
+	env["GOCACHE"] = goCache
 	var build strings.Builder
 	// What is printed are the packages that are compiled, which are the component's own.
 	build.WriteString(`mkdir -p "$out/bin" && go build -v -o "$out/bin/"`)
@@ -29,7 +24,8 @@ func (d *deriver) component(deps *dag.Node) (*dag.Node, error) {
 		build.WriteString(" " + ecosystem.Quote(p))
 	}
 	return d.Build(ecosystem.Build{
-		Mounts: append(mounts, d.tools()...), Inputs: inputs, Env: env,
-		Prepare: prelude + cacheScript, Commands: []string{build.String()},
+		Mounts: append(mounts, d.tools()...), Env: env,
+		// The time of the last trim is now, else the go command would go through the cache for what is old.
+		Prepare: prelude + "printf %s \"$EPOCHSECONDS\" >\"$GOCACHE/trim.txt\"\n", Commands: []string{build.String()},
 	})
 }

@@ -1,4 +1,8 @@
-# Compiles the packages of other modules that the component imports, and what they import.
+# Compiles the packages of other modules that the component imports, and what they import. The standard library is linked into
+# the build cache, see cache.sh.
+export GOCACHE=$out
+cp -rs --no-preserve=mode "$std/." "$GOCACHE/"
+printf %s "$EPOCHSECONDS" >"$GOCACHE/trim.txt" # else its old entries would be dropped
 mkdir -p "$dir"
 cd "$dir"
 while IFS=$'\t' read -r folder module; do

@@ -15,8 +15,8 @@ import (
 	"headwater/internal/lock"
 )
 
-// The scripts of the nodes. prelude begins all that run Go; cache fills the build cache from "caches", seal leaves of it
-// what is new.
+// The scripts of the nodes. prelude begins all that run Go; seal ends those that compile, and leaves of the build cache what
+// is new.
 var (
 	//go:embed toolchain.sh
 	toolchainScript string
@@ -62,7 +62,11 @@ func (Golang) Derive(r ecosystem.DeriveRequest) (*dag.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d.component(deps)
+	cache, err := d.makeCache(deps)
+	if err != nil {
+		return nil, err
+	}
+	return d.component(cache)
 }
 
 // deriver makes one component's nodes.
@@ -167,7 +171,7 @@ func (d *deriver) makeStd() (*dag.Node, error) {
 	env["rare"] = "(^|/)(internal|vendor)(/|$)|^(" + strings.Join(rareStd[:], "|") + ")(/|$)"
 	return d.Maker.InRoot(dag.InRoot{
 		Kind: dag.Deps, Name: "go-" + d.goVersion + "-std", Title: "standard library of Go " + d.goVersion, Root: d.Root,
-		Mounts: d.tools(), Env: env, Script: prelude + "export GOCACHE=$out\n" + stdScript + sealScript,
+		Mounts: d.tools(), Env: env, Script: prelude + stdScript + sealScript,
 	})
 }
 
@@ -251,13 +255,29 @@ func (d *deriver) makeDeps() (*dag.Node, error) {
 	}
 	mounts, env := d.library()
 	maps.Copy(env, d.env(buildFlags(d.mod(false), d.o.Tags)))
-	env["dir"], env["caches"] = d.Dir(), string(d.std.Path())
+	env["dir"], env["std"] = d.Dir(), string(d.std.Path())
 	mounts = append(mounts, dag.Mount{From: src, At: d.SourceTop(), Writable: true})
 	return d.Maker.InRoot(dag.InRoot{
 		Kind: dag.Deps, Name: "go-dependencies", Title: "compiled dependencies of " + d.Name, Component: d.Name, Root: d.Root,
 		Mounts: append(mounts, d.tools()...), Inputs: []*dag.Node{d.std}, Env: env,
 		Files:  map[string]string{"imports": strings.Join(d.imports, "\n") + "\n", "missing": missing.String()},
-		Script: prelude + "export GOCACHE=$out\n" + cacheScript + depsScript + sealScript,
+		Script: prelude + depsScript + sealScript,
+	})
+}
+
+// makeCache puts together what is compiled; deps may be nil.
+func (d *deriver) makeCache(deps *dag.Node) (*dag.Node, error) {
+	inputs := []*dag.Node{d.std}
+	if deps != nil {
+		inputs = append(inputs, deps)
+	}
+	paths := make([]string, len(inputs))
+	for i, n := range inputs {
+		paths[i] = string(n.Path())
+	}
+	return d.Maker.InRoot(dag.InRoot{
+		Kind: dag.Deps, Name: "go-cache", Title: "build cache of " + d.Name, Component: d.Name, Root: d.Root,
+		Inputs: inputs, Env: map[string]string{"caches": strings.Join(paths, " ")}, Script: cacheScript,
 	})
 }
 

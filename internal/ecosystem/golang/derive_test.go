@@ -18,6 +18,7 @@ const (
 	std     = "standard library of Go 1.26.8"
 	modules = "Go modules"
 	deps    = "compiled dependencies of server"
+	cache   = "build cache of server"
 )
 
 // The whole graph of a small service: each node with its inputs.
@@ -38,7 +39,8 @@ func TestDerive(t *testing.T) {
 		std:         {"Go 1.26.8", "root"},
 		modules:     {"Go 1.26.8", "Log-v1.2.0.mod", "Log-v1.2.0.zip", "graph-v1.0.0.mod", "root", "text-v0.1.0.mod", "text-v0.1.0.zip"},
 		deps:        {"Go 1.26.8", modules, "root", "source", std},
-		"server":    {"Go 1.26.8", modules, deps, "root", "source", std},
+		cache:       {deps, "root", std},
+		"server":    {cache, "Go 1.26.8", modules, "root", "source"},
 	}
 	for name := range want {
 		slices.Sort(want[name])
@@ -78,28 +80,28 @@ func TestDeriveChanges(t *testing.T) {
 		"nothing":                {func(*service) {}, nil},
 		"a line of code":         {edit("internal/page/page.go", `"1"`, `"2"`), []string{"server"}},
 		"a common std import":    {edit("cmd/hello/main.go", `"fmt"`, "\"fmt\"\n\t_ \"net/http\""), []string{"server"}},
-		"a rare std import":      {edit("cmd/hello/main.go", `"fmt"`, "\"fmt\"\n\t_ \"image/png\""), []string{deps, "server"}},
-		"an import":              {edit("internal/page/page.go", "a.example/text/sub", "a.example/Log"), []string{deps, "server"}},
-		"a package more":         {edit("cmd/hello/main.go", `"fmt"`, "\"fmt\"\n\t_ \"hello/internal/unused\""), []string{deps, "server"}},
+		"a rare std import":      {edit("cmd/hello/main.go", `"fmt"`, "\"fmt\"\n\t_ \"image/png\""), []string{deps, cache, "server"}},
+		"an import":              {edit("internal/page/page.go", "a.example/text/sub", "a.example/Log"), []string{deps, cache, "server"}},
+		"a package more":         {edit("cmd/hello/main.go", `"fmt"`, "\"fmt\"\n\t_ \"hello/internal/unused\""), []string{deps, cache, "server"}},
 		"an import for Windows":  {edit("internal/page/page_windows.go", "c.example/windows", "a.example/Log"), []string{"server"}},
 		"an import of a test":    {edit("internal/page/page_test.go", "c.example/assert", "a.example/Log"), []string{"server"}},
 		"a generated package":    {edit("cmd/hello/main.go", `"fmt"`, "\"fmt\"\n\t_ \"hello/internal/client\""), []string{"server"}},
-		"a comment in go.mod":    {edit("go.mod", "go 1.24", "go 1.24 // or later"), []string{deps, "server"}},
-		"a sum less":             {func(s *service) { s.files["go.sum"].Data = beforeLastLine(s.files["go.sum"].Data) }, []string{modules, deps, "server"}},
-		"an option for imports":  {option("imports", []any{"a.example/Log"}), []string{deps, "server"}},
-		"a tag":                  {option("tags", []any{"extra"}), []string{deps, "server"}},
-		"a tag of the std":       {option("tags", []any{"netgo"}), []string{std, deps, "server"}},
-		"cgo":                    {option("cgo", true), []string{std, deps, "server"}},
+		"a comment in go.mod":    {edit("go.mod", "go 1.24", "go 1.24 // or later"), []string{deps, cache, "server"}},
+		"a sum less":             {func(s *service) { s.files["go.sum"].Data = beforeLastLine(s.files["go.sum"].Data) }, []string{modules, deps, cache, "server"}},
+		"an option for imports":  {option("imports", []any{"a.example/Log"}), []string{deps, cache, "server"}},
+		"a tag":                  {option("tags", []any{"extra"}), []string{deps, cache, "server"}},
+		"a tag of the std":       {option("tags", []any{"netgo"}), []string{std, deps, cache, "server"}},
+		"cgo":                    {option("cgo", true), []string{std, deps, cache, "server"}},
 		"linker flags":           {option("ldflags", "-s -w"), []string{"server"}},
 		"the environment":        {env("GREETING", "hi"), []string{"server"}},
-		"the environment of Go":  {env("GOAMD64", "v3"), []string{std, deps, "server"}},
+		"the environment of Go":  {env("GOAMD64", "v3"), []string{std, deps, cache, "server"}},
 		"another release":        {func(s *service) { s.recipe.Release = "1.1" }, []string{"server"}},
 		"another service's name": {func(s *service) { s.recipe.Name = "other" }, []string{"server"}},
 		"sums in another order": {func(s *service) {
 			lines := strings.SplitAfter(string(s.files["go.sum"].Data), "\n")
 			slices.Reverse(lines)
 			s.files["go.sum"].Data = []byte(strings.Join(lines, ""))
-		}, []string{deps, "server"}},
+		}, []string{deps, cache, "server"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, before, err := newService(t).derive(t)

@@ -7,7 +7,8 @@
 //   - the compiled standard library: of the toolchain, the C compiler and the flags;
 //   - the module cache: of the files that go.sum names;
 //   - the compiled dependencies: of go.mod, go.sum and the set of packages of other modules that the component imports;
-//   - the component, which finds all of that in its build cache and compiles its own packages alone.
+//   - the build cache, which is links to all that is compiled;
+//   - the component, which compiles its own packages alone.
 //
 // What is locked is every module zip and every go.mod that go.sum (and go.work.sum) names, each checked against its sum. Go
 // asks for some of them only to tell that an import is not ambiguous, so which ones a build needs is Go's to say; leaving one
