@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -88,8 +89,8 @@ func TestLimits(t *testing.T) {
 // A builder that talks is not silent, however long it takes.
 func TestTalkingIsNotSilence(t *testing.T) {
 	l := newLab(t)
-	n := l.drv("talks", []string{"sleep", "600ms", "working"}, nil)
-	if _, err := l.realise(engine.Options{MaxSilent: 300 * time.Millisecond}, n); err != nil {
+	n := l.drv("talks", []string{"sleep", "2s", "working"}, nil)
+	if _, err := l.realise(engine.Options{MaxSilent: 1500 * time.Millisecond}, n); err != nil {
 		t.Error(errorText(err))
 	}
 }
@@ -116,6 +117,29 @@ func TestCancelLeavesNothing(t *testing.T) {
 	r, err := local.New(l.config).Realise(ctx, []*dag.Node{n}, engine.Options{Events: events.sink})
 	if !errors.Is(err, why) || names(r.Skipped) != "hangs" {
 		t.Errorf("%+v, %v", r, err)
+	}
+	if left := builders(t, "hang"); len(left) > 0 {
+		t.Errorf("processes %v are left", left)
+	}
+	l.clean()
+}
+
+// Two runs at once in one process do not make the same twice.
+func TestRunsShareWork(t *testing.T) {
+	l := newLab(t)
+	n := l.drv("n", []string{"sleep", "100ms"}, nil)
+	var results [2]engine.Result
+	var errs [2]error
+	var wg sync.WaitGroup
+	for i := range results {
+		wg.Go(func() { results[i], errs[i] = l.realise(engine.Options{}, n) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs[:]...); err != nil {
+		t.Fatal(errorText(err))
+	}
+	if made := len(results[0].Realised) + len(results[1].Realised); made != 2 { // the builder and n
+		t.Errorf("%d nodes were made", made)
 	}
 	l.clean()
 }

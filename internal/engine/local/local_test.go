@@ -336,6 +336,27 @@ func TestFetches(t *testing.T) {
 	l.clean()
 }
 
+func TestFailedFetches(t *testing.T) {
+	l := newLab(t)
+	n, err := l.maker.Fetch(artifact.Artifact{Ecosystem: artifact.URL, Name: "x", File: "x", Hash: nix.Sum(nix.SHA256, []byte("x"))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.realise(engine.Options{}, n); err == nil || !strings.Contains(err.Error(), "switched off") {
+		t.Error(err)
+	}
+	gone := errors.New("gone")
+	l.config.Fetch = func(_ context.Context, _ artifact.Artifact, dst string, _ func(int64, int64)) (int64, error) {
+		return 0, errors.Join(gone, os.WriteFile(dst, []byte("half"), 0o600))
+	}
+	_, err = l.realise(engine.Options{}, n)
+	var failed *engine.BuildFailed
+	if !errors.Is(err, gone) || errors.As(err, &failed) {
+		t.Error(err)
+	}
+	l.clean()
+}
+
 // What Write makes must be what the node's path says.
 func TestRefusesContentThatIsNotWhatItsPathSays(t *testing.T) {
 	l := newLab(t)

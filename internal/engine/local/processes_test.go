@@ -124,7 +124,7 @@ func TestKill9(t *testing.T) {
 	if _, err := l.realise(engine.Options{}, l.manySmall("round1", false)...); err != nil {
 		t.Fatal(errorText(err))
 	}
-	if left := builders(t); len(left) > 0 {
+	if left := builders(t, "concat"); len(left) > 0 {
 		t.Errorf("processes %v are left", left)
 	}
 }
@@ -138,8 +138,8 @@ func (l *lab) sound() {
 	}
 }
 
-// builders are the processes of tests' builders.
-func builders(t *testing.T) (pids []string) {
+// builders are the processes of tests' builders that run a command.
+func builders(t *testing.T, command string) (pids []string) {
 	t.Helper()
 	// A killed process's builder dies a moment later.
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
@@ -149,7 +149,7 @@ func builders(t *testing.T) (pids []string) {
 			t.Fatal(err)
 		}
 		for _, f := range lines {
-			if b, err := os.ReadFile(f); err == nil && strings.Contains(string(b), "-tool\x00concat\x00/nix/store/") {
+			if b, err := os.ReadFile(f); err == nil && strings.Contains(string(b), "-tool\x00"+command) {
 				pids = append(pids, strings.Split(f, "/")[2])
 			}
 		}
