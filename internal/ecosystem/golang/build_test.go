@@ -47,6 +47,30 @@ func TestBuild(t *testing.T) {
 	inspectBuild(t, filepath.Join(p.Output("inspect"), "seen.json"))
 }
 
+// The other ways of having dependencies: a vendor folder, a workspace, a module that another component generates.
+func TestBuildShapes(t *testing.T) {
+	p := ecosystemtest.Open(t, "testdata/hello", golang.New(), plain.New())
+	logs := p.Build("vendored", "workspace", "replaced")
+	for name, want := range map[string]struct {
+		printed  string
+		binary   string
+		compiled []string
+	}{
+		"vendored":  {"vendored\n", "vendored", []string{"vendored.example/vendored"}},
+		"workspace": {"workspace v7\n", "server", []string{"workspace.example/lib/name", "workspace.example/server"}},
+		"replaced":  {"replaced v8\n", "replaced", []string{"generated.example/client", "replaced.example/replaced"}},
+	} {
+		out, err := exec.Command(filepath.Join(p.Output(name), "bin", want.binary)).CombinedOutput()
+		if err != nil || string(out) != want.printed {
+			t.Errorf("%s printed %q, want %q (%v)", name, out, want.printed, err)
+		}
+		slices.Sort(logs[name])
+		if diff := cmp.Diff(want.compiled, logs[name]); diff != "" {
+			t.Errorf("packages compiled in %s: %s", name, diff)
+		}
+	}
+}
+
 // inspectBuild reads what a program saw that ran in a build.
 func inspectBuild(t *testing.T, file string) {
 	t.Helper()

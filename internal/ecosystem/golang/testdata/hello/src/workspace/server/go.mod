@@ -1,0 +1,3 @@
+module workspace.example/server
+
+go 1.24.0
