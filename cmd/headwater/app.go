@@ -119,10 +119,15 @@ func openProject(args []string) (*project, error) {
 	return p, nil
 }
 
-// graph derives the project's build graph.
-func (p *project) graph() (*graph.Graph, error) {
-	if p.lock == nil {
-		return nil, &inputError{fmt.Errorf("%s has no %s", p.dir, lockFile), "run headwater lock " + p.dir}
+// openGraph reads an operator's folder and derives its build graph.
+func openGraph(args []string) (*project, *graph.Graph, error) {
+	p, err := openProject(args)
+	if err != nil {
+		return nil, nil, err
 	}
-	return graph.New(graph.Input{Recipe: p.recipe, Lock: p.lock, Source: p.tree, Ecosystems: ecosystems()})
+	if p.lock == nil {
+		return nil, nil, &inputError{fmt.Errorf("%s has no %s", p.dir, lockFile), "run headwater lock " + p.dir}
+	}
+	g, err := graph.New(graph.Input{Recipe: p.recipe, Lock: p.lock, Source: p.tree, Ecosystems: ecosystems()})
+	return p, g, err
 }

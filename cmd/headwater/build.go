@@ -47,11 +47,7 @@ func (a *app) buildCommand() *cobra.Command {
 }
 
 func (a *app) build(ctx context.Context, args []string, o buildOptions) error {
-	p, err := openProject(args)
-	if err != nil {
-		return err
-	}
-	g, err := p.graph()
+	p, g, err := openGraph(args)
 	if err != nil {
 		return err
 	}

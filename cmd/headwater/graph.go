@@ -30,11 +30,7 @@ func (a *app) graphCommand() *cobra.Command {
 		Long:  "List every derivation with its kind, inputs and output paths, inputs first. With --json one object is printed:\n{\"v\": 1, \"package\": ID, \"nodes\": [{id, kind, name, component, drv, outputs, inputs}, …]}.",
 		Args:  maxArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			p, err := openProject(args)
-			if err != nil {
-				return err
-			}
-			g, err := p.graph()
+			_, g, err := openGraph(args)
 			if err != nil {
 				return err
 			}

@@ -48,11 +48,7 @@ func (a *app) drvOf(dir string, args []string) (nix.StorePath, error) {
 		}
 		return p, nil
 	}
-	p, err := openProject([]string{dir})
-	if err != nil {
-		return "", err
-	}
-	g, err := p.graph()
+	_, g, err := openGraph([]string{dir})
 	if err != nil {
 		return "", err
 	}

@@ -42,11 +42,7 @@ address and how to sign in, and stop everything on Ctrl-C. Data, secrets and log
 }
 
 func (a *app) run(ctx context.Context, args []string, o runOptions) error {
-	p, err := openProject(args)
-	if err != nil {
-		return err
-	}
-	g, err := p.graph()
+	p, g, err := openGraph(args)
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func Probe(ctx context.Context, dir string) (r Report, err error) {
 	}
 	defer func() {
 		// An overlay's work folder is not readable.
-		os.Chmod(filepath.Join(top, "build/work/work"), 0o700) // may not exist
+		os.Chmod(filepath.Join(top, "build", "work", "work"), 0o700) // may not exist
 		err = errors.Join(err, os.RemoveAll(top))
 	}()
 	spec := Spec{probe: true}
