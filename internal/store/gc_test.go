@@ -296,13 +296,17 @@ func TestGCBesideBuilders(t *testing.T) {
 	clean(t, s)
 }
 
-// useBriefly opens the store anew, as a process does, makes a path and one that refers to it, and expects both to stay.
+// useBriefly opens the store anew, as a process does, and uses it.
 func useBriefly(ctx context.Context, like *store.Store, n, i int) (err error) {
 	s, err := store.Open(ctx, like.Dir(), store.Options{Now: clock})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.Close()) }()
+	return errors.Join(use(ctx, s, n, i), s.Close())
+}
+
+// use makes a path and one that refers to it, and expects both to stay.
+func use(ctx context.Context, s *store.Store, n, i int) error {
 	// Others make the same: i alone is in its name.
 	dep, err := s.AddTexts(ctx, []store.Text{{Name: "dep", Content: fmt.Sprint(i / 4)}})
 	if err != nil {

@@ -163,9 +163,14 @@ func readTempRootsFile(name string) ([]nix.StorePath, error) {
 		return nil, err
 	}
 	if free {
-		// The byte tells a process that has it open but not yet locked that it must make another.
-		_, err := f.WriteString("d")
-		return nil, errors.Join(notExist(os.Remove(name)), err)
+		if same, err := still(f); err != nil || !same {
+			return nil, err // its owner deleted it; the name may be another's
+		}
+		// The byte tells a process of Nix that has it open but not yet locked that it must make another.
+		if _, err := f.WriteString("d"); err != nil && !errors.Is(err, unix.ENOSPC) {
+			return nil, err
+		}
+		return nil, notExist(os.Remove(name))
 	}
 	data, err := io.ReadAll(f)
 	if err != nil {

@@ -3,6 +3,7 @@ package store
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -81,26 +82,22 @@ func (s *Store) addTempRoots(ctx context.Context, paths []nix.StorePath) error {
 }
 
 // createTempRoots makes a file of this store's own, locked. Collectors read every file there, Nix's too, whatever follows
-// the process id in its name; and nobody else takes such a name for a dead namesake's.
+// the process id in its name. The name must never come again: a collector that has found a file's owner dead deletes
+// whatever has the name by then.
 func createTempRoots(dir string) (*os.File, error) {
-	for n := 1; ; n++ {
-		name := filepath.Join(dir, strconv.Itoa(os.Getpid())+"-"+strconv.Itoa(n))
-		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-		if errors.Is(err, os.ErrExist) {
-			continue
-		}
+	for {
+		f, err := os.OpenFile(filepath.Join(dir, strconv.Itoa(os.Getpid())+"-"+rand.Text()), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {
 			return nil, err
 		}
 		held, err := tryLock(f)
+		if err == nil && held {
+			held, err = still(f)
+		}
 		if err != nil {
 			return nil, errors.Join(err, f.Close())
 		}
-		fi, err := f.Stat()
-		if err != nil {
-			return nil, errors.Join(err, f.Close())
-		}
-		if held && fi.Size() == 0 {
+		if held {
 			return f, nil
 		}
 		f.Close() // a collector took it for stale before it was locked, and deletes it
