@@ -138,15 +138,15 @@ func (r *Runner) Run(ctx context.Context, spec Spec, output io.Writer) (Exit, er
 	if err := context.Cause(ctx); err != nil {
 		return Exit{}, err
 	}
+	// The kernel sends the signal of the parent's death when the thread that started the child ends. Locked, it does not
+	// end before we are done.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	id, owners, err := r.identity()
 	if err != nil {
 		return Exit{}, err
 	}
 	spec.identity = id
-	// The kernel sends the signal of the parent's death when the thread that started the child ends. Locked, it does not
-	// end before we are done.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	p, err := start(spec, owners)
 	if err != nil {
 		return Exit{}, err
