@@ -45,7 +45,7 @@ for v in LD_PRELOAD LD_LIBRARY_PATH OLDPWD SHLVL _; do args+=(--unsetenv "$v"); 
 
 # The command is the first process of its own, as in a container; signals that this script gets are passed on to it.
 exec {info}<> <(:)
-run bwrap "${args[@]}" --info-fd "$info" -- "${command[@]}" "$@" <&0 &
+"$lib/ld-linux-x86-64.so.2" --library-path "$lib" "$store$root/usr/bin/bwrap" "${args[@]}" --info-fd "$info" -- "${command[@]}" "$@" <&0 &
 monitor=$!
 child=
 forward() { [ -z "$child" ] || kill -"$1" "$child" 2>/dev/null || :; }

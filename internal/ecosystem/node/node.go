@@ -29,7 +29,6 @@ import (
 	"io/fs"
 	"path"
 	"slices"
-	"strings"
 
 	"headwater/internal/artifact"
 	"headwater/internal/dag"
@@ -125,14 +124,8 @@ type options struct {
 
 func parseOptions(raw map[string]any) (options, error) {
 	var o options
-	data, err := json.Marshal(raw)
-	if err != nil {
-		return o, fmt.Errorf("read options: %w", err)
-	}
-	dec := json.NewDecoder(strings.NewReader(string(data)))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&o); err != nil {
-		return o, fmt.Errorf("read options: %w (there are: omit, scripts)", err)
+	if err := ecosystem.Options(raw, &o); err != nil {
+		return o, fmt.Errorf("%w (there are: omit, scripts)", err)
 	}
 	for _, kind := range o.Omit {
 		if !slices.Contains([]string{"dev", "optional", "peer"}, kind) {

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// hello builds the smallest example and returns its launcher.
+func hello(t *testing.T) string {
+	t.Helper()
+	store := sharedStore(t)
+	out, progress := output(t, "build", "--store", store, "../../examples/hello")
+	if strings.ContainsAny(out, "\n ") || !strings.HasPrefix(out, "/nix/store/") {
+		t.Fatalf("build printed %q on standard output; on standard error:\n%s", out, progress)
+	}
+	return filepath.Join(store, out, "bin", "hello")
+}
+
+func TestPackageRuns(t *testing.T) {
+	launcher := hello(t)
+	state := t.TempDir()
+	for _, c := range []struct{ args, want string }{
+		{"", "hello from release 1, in /app, as 1000:1000\n"},
+		{"count", "started 1 times\n"},
+		{"count", "started 2 times\n"},
+		{"look", "good day\ngood day\nprocesses: /proc/1/\n"},
+	} {
+		cmd := exec.CommandContext(t.Context(), launcher, strings.Fields(c.args)...)
+		cmd.Env = []string{"HEADWATER_STATE=" + state, "PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "LD_PRELOAD=/nonexistent.so"}
+		out, err := cmd.Output()
+		if err != nil {
+			t.Errorf("%q: %v", c.args, err)
+		}
+		if diff := cmp.Diff(c.want, string(out)); diff != "" {
+			t.Errorf("%q: %s", c.args, diff)
+		}
+	}
+}
+
+// The command's exit status is the launcher's, also where a signal asked the command to end.
+func TestPackageEndsAsItsCommandDoes(t *testing.T) {
+	launcher := hello(t)
+	status := func(err error) int {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			t.Fatalf("%v", err)
+		}
+		return exit.ExitCode()
+	}
+	cmd := exec.CommandContext(t.Context(), launcher, "5")
+	cmd.Env = append(os.Environ(), "HEADWATER_STATE="+t.TempDir())
+	if got := status(cmd.Run()); got != 5 {
+		t.Errorf("exit status %d, want 5", got)
+	}
+	cmd = exec.CommandContext(t.Context(), launcher, "wait")
+	cmd.Env = append(os.Environ(), "HEADWATER_STATE="+t.TempDir())
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	if !lines.Scan() || lines.Text() != "waiting" {
+		t.Fatalf("it said %q", lines.Text())
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if !lines.Scan() || lines.Text() != "asked to end" {
+		t.Errorf("it said %q after SIGTERM", lines.Text())
+	}
+	if got := status(cmd.Wait()); got != 7 {
+		t.Errorf("exit status %d after SIGTERM, want 7", got)
+	}
+}
+
+// graph lists what build makes, and log shows what a build printed.
+func TestGraphAndLog(t *testing.T) {
+	hello(t)
+	out, _ := output(t, "graph", "../../examples/hello")
+	for _, want := range []string{"root      /nix/store/", "src       /nix/store/", "build     /nix/store/", "package   /nix/store/"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("graph has no %q in\n%s", want, out)
+		}
+	}
+	drv, _ := output(t, "build", "--drv", "../../examples/hello")
+	if !strings.HasSuffix(drv, "-hello-1.drv") {
+		t.Errorf("build --drv printed %q", drv)
+	}
+	names, _ := output(t, "log", "-C", "../../examples/hello")
+	if !strings.Contains(names, "build     hello\n") {
+		t.Errorf("log lists\n%s", names)
+	}
+	output(t, "log", "-C", "../../examples/hello", "--store", sharedStore(t), "hello 1")
+}
