@@ -165,28 +165,29 @@ func (s *Store) AddRoot(ctx context.Context, link string, path nix.StorePath) er
 	if !errors.Is(err, os.ErrNotExist) && (err != nil || !strings.HasPrefix(old, nix.StoreDir+"/")) {
 		return fmt.Errorf("add root %s: something else than a root is there", link)
 	}
-	if err := replaceLink(link, string(path)); err != nil {
+	if err := s.replaceLink(link, string(path)); err != nil {
 		return fmt.Errorf("add root %s: %w", link, err)
 	}
 	auto := s.state("gcroots", "auto", autoName(link))
-	if err := replaceLink(auto, link); err != nil {
+	if err := s.replaceLink(auto, link); err != nil {
 		return fmt.Errorf("add root %s: %w", link, err)
 	}
 	return nil
 }
 
-func replaceLink(link, target string) error {
-	if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
+func (s *Store) replaceLink(link, target string) error {
+	dir := filepath.Dir(link)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	tmp := link + ".tmp-" + strconv.Itoa(os.Getpid())
-	if err := os.Remove(tmp); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
+	tmp := s.tempName(dir)
 	if err := os.Symlink(target, tmp); err != nil {
 		return err
 	}
-	return os.Rename(tmp, link)
+	if err := os.Rename(tmp, link); err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	return nil
 }
 
 // autoName names an indirect root as Nix does: by the SHA-1 of the link's path.

@@ -1,16 +1,36 @@
 // Package store is a Nix-compatible chroot store on disk.
 //
 // A store in DIR keeps its objects in DIR/nix/store and what is valid in DIR/nix/var/nix/db/db.sqlite (schema 10), so that
-// real Nix can share and judge it. A path is valid only once it is registered; whatever else lies in the store folder is
-// garbage. Several processes may share one store.
+// real Nix can share, use, collect and judge it. What Nix does not know is in DIR/nix/var/headwater.
+//
+// What always holds:
+//   - A path is valid only once it is registered, and it is registered only when it is complete and in place, with all that
+//     it refers to. Whatever else lies in nix/store is garbage.
+//   - A valid path's files never change, but for being linked to equal ones.
+//   - Killing any process at any moment loses no valid path and leaves none that is not whole. After a power failure too:
+//     see sync.go.
+//   - Several processes and goroutines, Nix's among them, may use one store. Who makes a path holds its Lock; what is in use
+//     is a temporary root, so that a collector that runs beside leaves it alone.
+//
+// Locks are taken in this order: a path's lock (several: sorted), gc.lock, the database's.
+//
+//	s, err := store.Open(ctx, dir, store.Options{Now: time.Now})
+//	defer s.Close()
+//	unlock, err := s.Lock(ctx, path)
+//	tmp, remove, err := s.TempDir(ctx)
+//	… make the tree at tmp/x …
+//	e, err := store.Examine(ctx, tmp+"/x", inputs)
+//	err = s.Install(ctx, []store.Install{{From: tmp+"/x", Info: store.PathInfo{Path: path, NARHash: e.NARHash, NARSize: e.NARSize, Refs: e.Refs}}})
 package store
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -140,7 +160,7 @@ func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.tempRoots != nil {
-		errs = append(errs, os.Remove(s.tempRoots.Name()), s.tempRoots.Close())
+		errs = append(errs, notExist(os.Remove(s.tempRoots.Name())), s.tempRoots.Close())
 		s.tempRoots = nil
 	}
 	if s.collector != nil {
@@ -194,4 +214,9 @@ func (s *Store) makeDirs() error {
 		}
 	}
 	return nil
+}
+
+// tempName names a new file next to others of a folder.
+func (s *Store) tempName(dir string) string {
+	return filepath.Join(dir, ".headwater-"+strconv.Itoa(os.Getpid())+"-"+rand.Text())
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -125,9 +124,4 @@ func moveTree(from, to string) error {
 		return os.Chmod(to, fi.Mode().Perm())
 	}
 	return nil
-}
-
-// tempName names a file next to others of the same folder, unique within this process.
-func (s *Store) tempName(dir string) string {
-	return filepath.Join(dir, "."+strconv.Itoa(os.Getpid())+"-"+strconv.FormatInt(s.serial.Add(1), 36)+".tmp")
 }
