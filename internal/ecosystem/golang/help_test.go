@@ -82,7 +82,11 @@ func (s *shelf) Get(_ context.Context, a artifact.Artifact) (string, artifact.Ar
 	if !ok {
 		return "", a, fmt.Errorf("get %s: not on the shelf", a.Ref())
 	}
-	a.Hash, a.Size = nix.Sum(nix.SHA256, data), int64(len(data))
+	got := nix.Sum(nix.SHA256, data)
+	if !a.Hash.IsZero() && a.Hash != got {
+		return "", a, fmt.Errorf("get %s: hash is %v, want %v", a.Ref(), got, a.Hash)
+	}
+	a.Hash, a.Size = got, int64(len(data))
 	file := filepath.Join(s.dir, fmt.Sprintf("%d-%s", len(s.asked), a.StoreName()))
 	return file, a, os.WriteFile(file, data, 0o600)
 }

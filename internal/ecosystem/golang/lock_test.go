@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/mod/module"
 
 	"headwater/internal/ecosystem/golang"
 	"headwater/internal/lock"
@@ -38,17 +39,45 @@ func TestLock(t *testing.T) {
 		t.Error(diff)
 	}
 
-	// What the lock has is not asked for again.
+	// What the lock has is not asked for again while the sums are the same.
+	c.Inputs = map[string]nix.Hash{"go.sum": nix.Sum(nix.SHA256, s.files["go.sum"].Data)}
 	s.shelf.asked = nil
-	again, err := s.lock(t, lock.Component{Artifacts: c.Artifacts[1:]})
+	again, err := s.lock(t, lock.Component{Inputs: c.Inputs, Artifacts: c.Artifacts[1:]})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(s.shelf.asked) != 1 {
 		t.Errorf("asked for %q, want the one that was not known", s.shelf.asked)
 	}
-	if diff := cmp.Diff(c, again, cmp.Comparer(func(a, b nix.Hash) bool { return a == b })); diff != "" {
+	if diff := cmp.Diff(c.Artifacts, again.Artifacts, cmp.Comparer(func(a, b nix.Hash) bool { return a == b })); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A version that was published anew has another sum in go.sum, which the previous lock must not hide.
+func TestLockNoticesAnotherSum(t *testing.T) {
+	s := newService(t)
+	before, err := s.lock(t, lock.Component{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before.Inputs = map[string]nix.Hash{"go.sum": nix.Sum(nix.SHA256, s.files["go.sum"].Data)}
+	old := string(s.files["go.sum"].Data)
+	sums := s.shelf.add(t, module.Version{Path: "a.example/Log", Version: "v1.2.0"}, map[string]string{"go.mod": "module a.example/Log\n", "log.go": "package log // anew\n"})
+	rest := old[strings.Index(old, "a.example/text"):]
+	s.files["go.sum"].Data = []byte(sums + rest)
+	after, err := s.lock(t, before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := 0
+	for i := range after.Artifacts {
+		if after.Artifacts[i].Hash != before.Artifacts[i].Hash {
+			changed++
+		}
+	}
+	if changed != 1 {
+		t.Errorf("%d artifacts changed, want the zip alone", changed)
 	}
 }
 
@@ -69,6 +98,7 @@ func TestLockRefuses(t *testing.T) {
 		"a broken go.mod":       {put("go.mod", "modul hello"), "go.mod:1"},
 		"a nameless go.mod":     {put("go.mod", "go 1.24\n"), "names no module"},
 		"a broken go.sum":       {put("go.sum", "a.example/Log\n"), "line 1"},
+		"a zip without go.mod":  {put("go.sum", "a.example/Log v1.2.0"+h1), "none of its go.mod"},
 		"an empty go.sum":       {put("go.sum", ""), "go mod tidy"},
 		"a newer Go":            {put("go.mod", "module hello\ngo 1.99\n"), "ask for Go 1.99"},
 		"replaced from outside": {put("go.mod", "module hello\nreplace a.example/Log => ../log\n"), "out of the source"},

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
 
+	"headwater/internal/nix"
 	"headwater/internal/recipe"
 )
 
@@ -26,19 +27,20 @@ type ownModule struct {
 
 // modules is what the go command would read before it builds a component.
 type modules struct {
-	Top      string      // folder of the go.work, or of the main module's go.mod where there is none
-	Work     bool        // a go.work governs
-	Own      []ownModule // sorted by folder
-	Required []string    // module paths that the main modules require, sorted
-	Sums     []Sum       // of go.work.sum and all main modules' go.sum, sorted, each once
-	Vendored bool        // a vendor folder takes the place of Sums
-	Go       string      // the highest version of Go that a main module or the go.work asks for, "" if none does
+	Top      string              // folder of the go.work, or of the main module's go.mod where there is none
+	Work     bool                // a go.work governs
+	Own      []ownModule         // sorted by folder
+	Required []string            // module paths that the main modules require, sorted
+	Sums     []Sum               // of go.work.sum and all main modules' go.sum, sorted, each once
+	SumFiles map[string]nix.Hash // these files' hashes, zero where there is no such file
+	Vendored bool                // a vendor folder takes the place of Sums
+	Go       string              // the highest version of Go that a main module or the go.work asks for, "" if none does
 }
 
 // readModules reads what governs the component's folder, as the go command finds it (Go Modules Reference, "Main module" and
 // "Workspaces").
 func readModules(fsys fs.FS, c recipe.Component, o options) (*modules, error) {
-	r := reader{fsys: fsys, m: &modules{}, requires: map[module.Version]bool{}}
+	r := reader{fsys: fsys, m: &modules{SumFiles: map[string]nix.Hash{}}, requires: map[module.Version]bool{}}
 	dir := path.Join(".", c.Dir)
 	root, err := r.above(dir, "go.mod")
 	if err != nil {
@@ -206,6 +208,10 @@ func (r *reader) sums(file string) error {
 	if err != nil {
 		return err
 	}
+	r.m.SumFiles[file] = nix.Hash{}
+	if data != nil {
+		r.m.SumFiles[file] = nix.Sum(nix.SHA256, data)
+	}
 	sums, err := ReadSums(data)
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
@@ -275,9 +281,16 @@ func (r *reader) finish() error {
 	}
 	slices.SortFunc(m.Sums, func(a, b Sum) int { return strings.Compare(a.key()+a.Hash, b.key()+b.Hash) })
 	m.Sums = slices.Compact(m.Sums)
+	mods := map[module.Version]bool{}
 	for i, s := range m.Sums {
 		if i > 0 && s.key() == m.Sums[i-1].key() {
 			return fmt.Errorf("the modules' go.sum files have two hashes for %s: %s and %s", s.Module, m.Sums[i-1].Hash, s.Hash)
+		}
+		mods[s.Module] = mods[s.Module] || s.GoMod
+	}
+	for _, s := range m.Sums {
+		if !mods[s.Module] {
+			return fmt.Errorf("go.sum has a hash of %s, but none of its go.mod: run go mod tidy", s.Module)
 		}
 	}
 	for req := range r.requires {
