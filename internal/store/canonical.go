@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -130,4 +131,25 @@ func dropXattrs(parent int, name string) error {
 		}
 	}
 	return nil
+}
+
+// checkMetadata finds a file of a store object that is not as Canonicalise leaves it; owners and attributes apart.
+func checkMetadata(root string) error {
+	return filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		fi, err := e.Info()
+		if err != nil {
+			return err
+		}
+		perm := fi.Mode() &^ fs.ModeType
+		switch {
+		case fi.ModTime().Unix() != 1:
+			return fmt.Errorf("%s was modified at %d, not at 1", path, fi.ModTime().Unix())
+		case fi.Mode().Type() != fs.ModeSymlink && perm != 0o555 && (perm != 0o444 || fi.IsDir()):
+			return fmt.Errorf("%s has the mode %v", path, fi.Mode())
+		}
+		return nil
+	})
 }

@@ -111,21 +111,6 @@ func survey(t *testing.T, dir string, promised map[string]string) {
 	if left, err := os.ReadDir(filepath.Join(dir, "nix/var/headwater/tmp")); err != nil || len(left) != 2 {
 		t.Errorf("temporary folders of dead processes: %v %v", left, err)
 	}
-	checkCanonical(t, dir)
-}
-
-// checkCanonical makes sure that no file of a valid path is writable.
-func checkCanonical(t *testing.T, dir string) {
-	t.Helper()
-	links, err := filepath.Glob(filepath.Join(dir, "nix/store/.links/*"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, l := range links {
-		if fi, err := os.Lstat(l); err != nil || fi.Mode().Perm()&0o222 != 0 || fi.ModTime().Unix() != 1 {
-			t.Errorf("%s: %v %v", l, fi.Mode(), err)
-		}
-	}
 }
 
 // churn uses a store without end.

@@ -78,7 +78,7 @@ func (c *collector) run(ctx context.Context) error {
 	}
 	// On a full disk even deleting needs room first: what the database does not know goes before what it has to forget.
 	c.store.giveReserve()
-	if err := notExist(sweepTemp(ctx, c.store.own("tmp"))); err != nil {
+	if err := c.store.sweepTemp(ctx); err != nil {
 		return err
 	}
 	for _, sweep := range []func(context.Context) error{c.sweepLeftovers, c.sweepPaths, c.sweepLinks} {

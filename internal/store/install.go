@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"os"
 
-	"golang.org/x/sys/unix"
-
 	"headwater/internal/nix"
 )
 
@@ -107,14 +105,10 @@ func (s *Store) place(ctx context.Context, it *Install) error {
 		_, err := os.Lstat(to)
 		return err
 	}
-	err := moveTree(it.From, to)
-	if errors.Is(err, unix.EEXIST) {
-		if err := removeTree(to, nil); err != nil {
-			return err
-		}
-		err = moveTree(it.From, to)
+	if err := removeTree(to, nil); err != nil {
+		return err
 	}
-	return err
+	return moveTree(it.From, to)
 }
 
 // withdraw deletes what was put in place but not registered. Cancelling does not stop it.

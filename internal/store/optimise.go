@@ -94,8 +94,51 @@ func (l *linker) all(ctx context.Context) error {
 		} else if len(valid) == 0 {
 			continue // somebody repaired the store
 		}
-		if err := l.tree(ctx, l.store.RealPath(p), ""); err != nil {
+		if err := l.object(ctx, p); err != nil {
 			return fmt.Errorf("%s: %w", p, err)
+		}
+	}
+	return nil
+}
+
+// object links the files of a valid path. Its folders are writable meanwhile, and their times change: the link that names it
+// tells whoever sweeps our temporary folder, should we be killed.
+func (l *linker) object(ctx context.Context, p nix.StorePath) error {
+	name := filepath.Join(l.temp, openObject)
+	if err := os.Symlink(string(p), name); err != nil {
+		return err
+	}
+	if err := l.tree(ctx, l.store.RealPath(p), ""); err != nil {
+		return err
+	}
+	return os.Remove(name)
+}
+
+// openObject is the name of a link in a temporary folder to a valid path whose metadata may have to be restored.
+const openObject = "open-object"
+
+// closeObjects restores the metadata of the objects that a dead process was at, whose temporary folders are in dir.
+func (s *Store) closeObjects(ctx context.Context, dir string) error {
+	links, err := filepath.Glob(filepath.Join(dir, "*", openObject))
+	if err != nil {
+		return err
+	}
+	for _, link := range links {
+		target, err := os.Readlink(link)
+		if err != nil {
+			return err
+		}
+		p, err := nix.ParseStorePath(target)
+		if err != nil {
+			return err
+		}
+		if valid, err := s.Valid(ctx, p); err != nil {
+			return err
+		} else if len(valid) == 0 {
+			continue
+		}
+		if err := Canonicalise(ctx, s.RealPath(p)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
 		}
 	}
 	return nil

@@ -161,3 +161,20 @@ func TestGCPrunesLinks(t *testing.T) {
 	}
 	clean(t, s)
 }
+
+// Who is killed at it leaves folders writable; the next who looks at the store sees to that.
+func TestOptimiseKilled(t *testing.T) {
+	ctx, dir := context.Background(), storeDir(t)
+	s := open(t, dir)
+	p := install(t, s, "p", map[string]string{"d/f": "x"})
+	dead := startChild(t, nil, "hold", dir, string(a))
+	if err := errors.Join(os.Symlink(string(p), filepath.Join(dead.line(t), "open-object")), os.Chmod(s.RealPath(p)+"/d", 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.Verify(ctx, store.VerifyOptions{Contents: true})
+	if err != nil || len(r.Problems) != 1 || r.Problems[0].Fault != store.FaultMetadata {
+		t.Errorf("while it lives: %+v %v", r, err)
+	}
+	dead.kill()
+	clean(t, s)
+}

@@ -138,7 +138,7 @@ func (s *Store) recheck(ctx context.Context, row int64) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if fault != "" {
+		if fault != "" && fault != FaultMetadata {
 			bad = append(bad, info.Path)
 		}
 	}

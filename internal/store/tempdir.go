@@ -39,7 +39,7 @@ func (s *Store) openTemp(ctx context.Context) error {
 	if err := os.MkdirAll(base, 0o755); err != nil {
 		return err
 	}
-	if err := sweepTemp(ctx, base); err != nil {
+	if err := s.sweepTemp(ctx); err != nil {
 		return err
 	}
 	for n := 0; ; n++ {
@@ -72,10 +72,10 @@ func (s *Store) openTemp(ctx context.Context) error {
 }
 
 // sweepTemp deletes the folders whose owners are dead.
-func sweepTemp(ctx context.Context, base string) error {
-	entries, err := os.ReadDir(base)
+func (s *Store) sweepTemp(ctx context.Context) error {
+	entries, err := os.ReadDir(s.own("tmp"))
 	if err != nil {
-		return err
+		return notExist(err)
 	}
 	for _, e := range entries {
 		if err := ctx.Err(); err != nil {
@@ -85,14 +85,14 @@ func sweepTemp(ctx context.Context, base string) error {
 		if !ok {
 			continue
 		}
-		if err := sweepOne(filepath.Join(base, id)); err != nil {
-			return err
+		if err := s.sweepOne(ctx, s.own("tmp", id)); err != nil {
+			return fmt.Errorf("sweep temporary folders: %w", err)
 		}
 	}
 	return nil
 }
 
-func sweepOne(dir string) error {
+func (s *Store) sweepOne(ctx context.Context, dir string) error {
 	f, err := os.OpenFile(dir+lockSuffix, os.O_RDWR, 0)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) { // swept by another; another user's
 		return nil
@@ -106,6 +106,9 @@ func sweepOne(dir string) error {
 		held, err = still(f)
 	}
 	if err != nil || !held {
+		return err
+	}
+	if err := s.closeObjects(ctx, dir); err != nil {
 		return err
 	}
 	return errors.Join(removeTree(dir, nil), os.Remove(f.Name()))

@@ -117,8 +117,8 @@ func moveTree(from, to string) error {
 			return err
 		}
 	}
-	if err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE); err != nil {
-		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+	if err := os.Rename(from, to); err != nil {
+		return err
 	}
 	if readOnly {
 		return os.Chmod(to, fi.Mode().Perm())

@@ -20,8 +20,8 @@ import (
 
 // VerifyOptions say how closely to look.
 type VerifyOptions struct {
-	Contents bool // hash every valid path and every shared file
-	Repair   bool // make invalid what is gone or damaged, with all that refers to it; delete damaged links
+	Contents bool // hash every valid path and every shared file, and look at modes and times
+	Repair   bool // make invalid what is gone or damaged, with all that refers to it; delete damaged links; restore modes and times
 	Workers  int  // paths hashed at once; 0 means one per processor
 
 	Checked func(nix.StorePath) // told of each path that was looked at, one call at a time; may be nil
@@ -37,6 +37,7 @@ const (
 	FaultReference Fault = "reference" // a reference to a path that is not valid
 	FaultMissing   Fault = "missing"   // a valid path is not on disk
 	FaultContent   Fault = "content"   // a valid path is not what was registered, or cannot be read
+	FaultMetadata  Fault = "metadata"  // a valid path's files have modes or times that a store object's have not
 	FaultLink      Fault = "link"      // a file in .links is not what its name says
 )
 
@@ -45,6 +46,8 @@ func (f Fault) hint() string {
 	switch f {
 	case FaultDatabase:
 		return "delete the store and build again, or restore nix/var/nix/db from a backup"
+	case FaultMetadata:
+		return "repairing restores modes and times; find out what writes to the store"
 	case FaultLink:
 		return "repairing deletes the link; paths that share the file are listed on their own"
 	}
@@ -95,6 +98,10 @@ type verifier struct {
 }
 
 func (v *verifier) run(ctx context.Context) error {
+	// What a killed process was at is put in order first.
+	if err := v.store.sweepTemp(ctx); err != nil {
+		return err
+	}
 	infos, err := v.database(ctx)
 	if err != nil {
 		return err
@@ -261,6 +268,9 @@ func (s *Store) examineValid(ctx context.Context, info PathInfo, contents bool) 
 	if err := checkFileHash(path, info.CA); err != nil {
 		return FaultContent, err.Error(), size
 	}
+	if err := checkMetadata(path); err != nil {
+		return FaultMetadata, err.Error(), size
+	}
 	return "", "", size
 }
 
@@ -322,7 +332,12 @@ func (v *verifier) repair(ctx context.Context) error {
 	var bad []nix.StorePath
 	for i := range v.result.Problems {
 		p := &v.result.Problems[i]
-		if p.Path != "" {
+		switch {
+		case p.Fault == FaultMetadata:
+			if err := Canonicalise(ctx, v.store.RealPath(p.Path)); err != nil {
+				return err
+			}
+		case p.Path != "":
 			bad = append(bad, p.Path)
 		}
 		p.Repaired = p.Fault != FaultDatabase

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"zombiezen.com/go/sqlite"
@@ -50,6 +51,16 @@ func TestVerifyFinds(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, map[string]store.Fault{"app": store.FaultContent, "": store.FaultLink}, []string{"dep", "other"}},
+		{"time changed", func(t *testing.T, s *store.Store, dep, _ nix.StorePath) {
+			if err := os.Chtimes(s.RealPath(dep), time.Time{}, clock()); err != nil {
+				t.Fatal(err)
+			}
+		}, map[string]store.Fault{"dep": store.FaultMetadata}, []string{"app", "dep", "other"}},
+		{"writable", func(t *testing.T, s *store.Store, _, app nix.StorePath) {
+			if err := os.Chmod(s.RealPath(app)+"/bin", 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}, map[string]store.Fault{"app": store.FaultMetadata}, []string{"app", "dep", "other"}},
 		{"size", func(t *testing.T, s *store.Store, dep, _ nix.StorePath) {
 			sql(t, s.Dir(), "update ValidPaths set narSize = narSize + 8 where path like '%-dep'")
 		}, map[string]store.Fault{"dep": store.FaultRecord}, []string{"other"}},
