@@ -43,7 +43,8 @@
 //	                   what its backend would ask for, and the backend is not asked
 //	build-constraints  bounds for build requirements, as uv's build-constraint-dependencies, which hold as well
 //
-// The component's env is the environment of all builds of wheels; CFLAGS and CXXFLAGS are -g0 where it does not set them.
+// The component's env is the environment of all builds of wheels. CPPFLAGS is -g0 where it does not set it. CFLAGS is better
+// left alone: setuptools takes it in place of the interpreter's own flags, not besides them.
 //
 // # What is locked
 //

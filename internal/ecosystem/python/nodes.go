@@ -95,8 +95,9 @@ func (m *maker) hook(h hookNode) (*dag.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Debian's interpreter hands its own -g on to every compiler; nothing here is debugged, and it is what takes longest.
-	variables := map[string]string{"CFLAGS": "-g0", "CXXFLAGS": "-g0"}
+	// Debian's interpreter hands its own -g on to every compiler; nothing here is debugged, and it costs time and space. CFLAGS
+	// would take the place of all the interpreter's flags, -O2 among them; CPPFLAGS come after them.
+	variables := map[string]string{"CPPFLAGS": "-g0"}
 	maps.Copy(variables, m.env)
 	variables["python"] = m.interpreter
 	return m.InRoot(dag.InRoot{
