@@ -30,6 +30,7 @@ import (
 	"headwater/internal/lock"
 	"headwater/internal/nix"
 	"headwater/internal/recipe"
+	"headwater/internal/sandbox"
 )
 
 // wheel makes a pure wheel. files are pairs of path and content; METADATA, WHEEL and RECORD are added.
@@ -390,6 +391,7 @@ func (s *shop) derive(t testing.TB, c lock.Component) (*dag.Node, map[string]*da
 var lab struct{ dir, python string }
 
 func TestMain(m *testing.M) {
+	sandbox.RunInit()
 	dir, err := os.MkdirTemp("", "python-test-")
 	if err != nil {
 		panic(err)
