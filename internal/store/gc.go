@@ -167,9 +167,12 @@ func (c *collector) sweepPaths(ctx context.Context) error {
 	for len(order) > 0 && !c.full() {
 		var batch []*pathNode
 		batch, order = c.take(order)
-		err := c.unregister(ctx, batch)
+		gone, err := c.unregister(ctx, batch)
 		for _, n := range batch {
-			if err == nil && !n.live {
+			if err == nil {
+				err = ctx.Err() // what is unregistered and not deleted the next collection finds
+			}
+			if err == nil && gone[n] {
 				if c.opts.Deleting != nil {
 					c.opts.Deleting(n.path)
 				}
@@ -222,13 +225,14 @@ func (c *collector) release(digest string) {
 	c.idle.Broadcast()
 }
 
-// unregister makes the batch invalid, on disk for good before any file is deleted. A path that has got a new referrer since
-// the graph was read turns out to be alive.
-func (c *collector) unregister(ctx context.Context, batch []*pathNode) error {
+// unregister makes the batch invalid, on disk for good before any file is deleted, and tells what is gone. A path that has
+// got a new referrer since the graph was read, or has become a root, turns out to be alive.
+func (c *collector) unregister(ctx context.Context, batch []*pathNode) (gone map[*pathNode]bool, err error) {
 	if len(batch) == 0 {
-		return nil
+		return nil, nil
 	}
-	return c.store.with(ctx, func(conn *sqlite.Conn) (err error) {
+	gone = make(map[*pathNode]bool, len(batch))
+	return gone, c.store.with(ctx, func(conn *sqlite.Conn) (err error) {
 		if err := sqlitex.ExecuteTransient(conn, "pragma synchronous = full", nil); err != nil {
 			return err
 		}
@@ -254,6 +258,7 @@ func (c *collector) unregister(ctx context.Context, batch []*pathNode) error {
 			if err != nil {
 				return err
 			}
+			gone[n] = true
 		}
 		return nil
 	})
