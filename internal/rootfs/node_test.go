@@ -2,6 +2,9 @@ package rootfs_test
 
 import (
 	"archive/tar"
+	"errors"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,14 +21,22 @@ import (
 	"headwater/internal/store"
 )
 
-func openStore(t *testing.T) *store.Store {
+// openStore opens a new store in dir.
+func openStore(t *testing.T, dir string) *store.Store {
 	t.Helper()
-	s, err := store.Open(t.Context(), t.TempDir(), store.Options{Now: func() time.Time { return noon }})
+	s, err := store.Open(t.Context(), dir, store.Options{Now: func() time.Time { return noon }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
+		// The folders of valid paths cannot be written to, nor emptied.
+		err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+			if err == nil && d.IsDir() {
+				err = os.Chmod(name, 0o755)
+			}
+			return err
+		})
+		if err := errors.Join(s.Close(), err); err != nil {
 			t.Error(err)
 		}
 	})
@@ -44,7 +55,7 @@ func TestPinAndNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := openStore(t)
+	s := openStore(t, t.TempDir())
 	hash, err := rootfs.Pin(t.Context(), rootfs.PinRequest{Name: "base", Packages: packages, Archive: a, Store: s})
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +94,7 @@ func TestPinAndNode(t *testing.T) {
 
 func TestPinErrors(t *testing.T) {
 	a := newArchive(t)
-	s := openStore(t)
+	s := openStore(t, t.TempDir())
 	a.publish("trixie", minimal, nil)
 	packages, err := a.resolver().Resolve(t.Context(), recipe.Root{Suites: []string{"trixie"}})
 	if err != nil {

@@ -47,15 +47,7 @@ func network(t *testing.T, date time.Time) (*pin.Network, *store.Store) {
 	if err := errors.Join(os.Mkdir(dir, 0o755), os.Chmod(filepath.Dir(dir), 0o755), os.Chmod(filepath.Dir(filepath.Dir(dir)), 0o755)); err != nil {
 		t.Fatal(err)
 	}
-	s, err := store.Open(t.Context(), dir, store.Options{Now: time.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := openStore(t, dir)
 	return &pin.Network{Store: s, Fetcher: client}, s
 }
 
