@@ -54,16 +54,15 @@ func TestLockHoldsNixUp(t *testing.T) {
 	}
 }
 
-// Nix adds while we collect, and we add while Nix collects.
-func TestBesideNix(t *testing.T) {
+// Nix adds while we collect.
+func TestNixAddsBesideOurCollector(t *testing.T) {
 	ctx, dir, n := context.Background(), storeDir(t), nixtest.New(t, nixtest.Current)
 	s := open(t, dir)
 	src := t.TempDir()
 	for i := range 15 {
 		makeTree(t, filepath.Join(src, fmt.Sprint(i)), map[string]string{"f": fmt.Sprint(i), "x": ""})
 	}
-	done := make(chan struct{})
-	var nixes, ours sync.WaitGroup
+	var nixes sync.WaitGroup
 	for round := range 2 {
 		nixes.Go(func() {
 			for i := range 15 {
@@ -74,6 +73,16 @@ func TestBesideNix(t *testing.T) {
 			}
 		})
 	}
+	whileRunning(t, &nixes, func(int) error { _, err := s.GC(ctx, store.GCOptions{}); return err })
+	clean(t, s)
+	nixVerify(t, dir)
+}
+
+// We add while Nix collects.
+func TestWeAddBesideNixsCollector(t *testing.T) {
+	ctx, dir, n := context.Background(), storeDir(t), nixtest.New(t, nixtest.Current)
+	s := open(t, dir)
+	var nixes sync.WaitGroup
 	nixes.Go(func() {
 		for range 10 {
 			if out, err := n.Command(ctx, "nix-store", "--store", dir, "--gc").CombinedOutput(); err != nil {
@@ -81,8 +90,20 @@ func TestBesideNix(t *testing.T) {
 			}
 		}
 	})
-	untilDone := func(f func(int) error) {
-		ours.Go(func() {
+	// Stores that stay open: Nix's collector aborts now and then when those who tell it of roots come and go quickly.
+	one, two := open(t, dir), open(t, dir)
+	whileRunning(t, &nixes, func(i int) error { return use(ctx, one, 1, i) }, func(i int) error { return use(ctx, two, 2, i) })
+	clean(t, s)
+	nixVerify(t, dir)
+}
+
+// whileRunning repeats each of our functions, in a goroutine of its own, until the others are done.
+func whileRunning(t *testing.T, others *sync.WaitGroup, ours ...func(i int) error) {
+	t.Helper()
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	for _, f := range ours {
+		wg.Go(func() {
 			for i := 0; ; i++ {
 				select {
 				case <-done:
@@ -96,16 +117,9 @@ func TestBesideNix(t *testing.T) {
 			}
 		})
 	}
-	untilDone(func(int) error { _, err := s.GC(ctx, store.GCOptions{}); return err })
-	// Stores that stay open: Nix's collector aborts now and then when those who tell it of roots come and go quickly.
-	one, two := open(t, dir), open(t, dir)
-	untilDone(func(i int) error { return use(ctx, one, 1, i) })
-	untilDone(func(i int) error { return use(ctx, two, 2, i) })
-	nixes.Wait()
+	others.Wait()
 	close(done)
-	ours.Wait()
-	clean(t, s)
-	nixVerify(t, dir)
+	wg.Wait()
 }
 
 func TestOpenRefuses(t *testing.T) {

@@ -7,8 +7,8 @@
 //   - A path is valid only once it is registered, and it is registered only when it is complete and in place, with all that
 //     it refers to. Whatever else lies in nix/store is garbage.
 //   - A valid path's files never change, but for being linked to equal ones.
-//   - Killing any process at any moment loses no valid path and leaves none that is not whole. After a power failure too:
-//     see sync.go.
+//   - Killing any process at any moment loses no valid path and leaves none that is not whole. After a power failure, what
+//     had not reached the disk is no longer valid: see sync.go.
 //   - Several processes and goroutines, Nix's among them, may use one store. Who makes a path holds its Lock; what is in use
 //     is a temporary root, so that a collector that runs beside leaves it alone.
 //
