@@ -196,9 +196,24 @@ def run(spec, out):
         repack(os.path.join(made, name), out, spec)
 
 
+class Names:
+    """Names for temporary files, in place of random ones: some backends build in such a folder, and write where that was."""
+
+    def __init__(self):
+        self.count = 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self.count += 1
+        return f"{self.count:08}"
+
+
 def main():
     with open(sys.argv[1]) as f:
         spec = json.load(f)
+    tempfile._name_sequence = Names()  # a name that is taken already is passed over, as always
     # A backend sees itself as the program, not this.
     sys.argv, out = sys.argv[:1], sys.argv[2]
     try:

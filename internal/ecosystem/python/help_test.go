@@ -196,7 +196,7 @@ func (a address) Write(context.Context, string, func(nix.StorePath) string) erro
 // backend is a build backend in one module: it packs the modules that are beside pyproject.toml. It asks for what a file
 // "asks" lists, and notes what it was built with.
 const backend = `
-import base64, hashlib, importlib.metadata, os, tomllib, zipfile
+import importlib.metadata, os, tempfile, tomllib, zipfile
 
 def _asks():
     return open("asks").read().split() if os.path.exists("asks") else []
@@ -216,6 +216,8 @@ def _build(folder, editable):
         for f in os.listdir("."):
             if f.endswith(".py"):
                 files[f] = open(f).read()
+    # As some backends do: where it was built stands in the result.
+    files[name + "_where.py"] = "WHERE = " + repr(os.path.relpath(tempfile.mkdtemp(dir="."))) + "\n"
     with_ = sorted(d.name + " " + d.version for d in importlib.metadata.distributions())
     files[name + "_built.py"] = "WITH = " + repr(with_) + "\n"
     info = f"{name}-{version}.dist-info/"
