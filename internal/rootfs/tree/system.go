@@ -86,8 +86,5 @@ func systemFiles(_ context.Context, r root, _ []*unpacked) error {
 			return err
 		}
 	}
-	if utc := "usr/share/zoneinfo/Etc/UTC"; r.exists(utc) && !r.taken("etc/localtime") {
-		return r.link("etc/localtime", utc)
-	}
 	return nil
 }
