@@ -25,14 +25,15 @@ type indexPage struct {
 		Version string `json:"api-version"`
 	}
 	Name  string
-	Files []struct {
-		Filename       string
-		URL            string
-		Hashes         map[string]string
-		RequiresPython *string `json:"requires-python"`
-		Size           int64
-		Yanked         any
-	}
+	Files []indexFile
+}
+
+type indexFile struct {
+	Filename       string
+	Hashes         map[string]string
+	RequiresPython *string `json:"requires-python"`
+	Size           int64
+	Yanked         any // true or false, or a text that says why
 }
 
 // ParseIndex reads a project's page and returns what fits env: one candidate a version, newest first.
@@ -52,40 +53,16 @@ func ParseIndex(data []byte, name string, env Environment) ([]Candidate, error) 
 	if err != nil {
 		return nil, err
 	}
-	type release struct {
-		version Version
-		files   map[string]artifact.Artifact
-		yanked  bool
-	}
 	releases := map[string]*release{}
 	for _, f := range page.Files {
-		text, ok := fileVersion(f.Filename, name)
+		v, a, ok := f.fits(name, python)
 		if !ok {
 			continue
 		}
-		v, err := ParseVersion(text)
-		if err != nil {
-			continue
-		}
-		if f.RequiresPython != nil {
-			if specs, err := ParseSpecifiers(*f.RequiresPython); err != nil || !specs.Contains(python) {
-				continue
-			}
-		}
-		digest, ok := f.Hashes["sha256"]
-		if !ok {
-			continue
-		}
-		a, err := pypi(name, text, f.Filename, string(nix.SHA256)+":"+digest)
-		if err != nil {
-			continue
-		}
-		a.Size = max(f.Size, 0)
-		key := versionKey(v)
-		r := releases[key]
+		r := releases[versionKey(v)]
 		if r == nil {
 			r = &release{version: v, files: map[string]artifact.Artifact{}}
-			releases[key] = r
+			releases[versionKey(v)] = r
 		}
 		r.files[f.Filename] = a
 		// A reason is a text, no matter which.
@@ -99,11 +76,38 @@ func ParseIndex(data []byte, name string, env Environment) ([]Candidate, error) 
 		if err != nil {
 			continue
 		}
-		a := r.files[file]
-		out = append(out, Candidate{Name: name, Version: r.version, Artifact: a, SDist: sdist, Yanked: r.yanked})
+		out = append(out, Candidate{Name: name, Version: r.version, Artifact: r.files[file], SDist: sdist, Yanked: r.yanked})
 	}
 	slices.SortFunc(out, func(a, b Candidate) int { return b.Version.Compare(a.Version) })
 	return out, nil
+}
+
+// release is what an index has of one version.
+type release struct {
+	version Version
+	files   map[string]artifact.Artifact
+	yanked  bool
+}
+
+// fits reads what a page says of a file; it tells whether that is a release of the package for the interpreter.
+func (f indexFile) fits(name string, python Version) (Version, artifact.Artifact, bool) {
+	none := artifact.Artifact{}
+	text, ok := fileVersion(f.Filename, name)
+	if !ok {
+		return Version{}, none, false
+	}
+	v, err := ParseVersion(text)
+	if err != nil {
+		return v, none, false
+	}
+	if f.RequiresPython != nil {
+		if specs, err := ParseSpecifiers(*f.RequiresPython); err != nil || !specs.Contains(python) {
+			return v, none, false
+		}
+	}
+	a, err := pypi(name, text, f.Filename, string(nix.SHA256)+":"+f.Hashes["sha256"])
+	a.Size = max(f.Size, 0)
+	return v, a, err == nil
 }
 
 // versionKey is the same for two spellings of one version.

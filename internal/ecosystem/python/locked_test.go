@@ -136,6 +136,13 @@ func TestReadPoetryErrors(t *testing.T) {
 			t.Errorf("got %v, want a StaleError", err)
 		}
 	})
+	t.Run("an interpreter that the project does not want", func(t *testing.T) {
+		old := python.Environment{Target: python.Target{Major: 3, Minor: 10, GlibcMinor: 36, Arch: "x86_64"}, Full: "3.10.4"}
+		_, err := python.ReadPoetry(lock, project(t, string(pyproject)), python.Wanted{Environment: old, Groups: []string{"main"}})
+		if err == nil || !strings.Contains(err.Error(), "wants Python >=3.11,<4, the root has 3.10.4") {
+			t.Errorf("got %v", err)
+		}
+	})
 	t.Run("a change that Poetry passes over", func(t *testing.T) {
 		if _, err := python.ReadPoetry(lock, project(t, string(edit(t, pyproject, "2.1.0", "2.1.1"))), main); err != nil {
 			t.Error(err)

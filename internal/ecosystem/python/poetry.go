@@ -49,6 +49,9 @@ func ReadPoetry(data []byte, project *Project, want Wanted) ([]Package, error) {
 	if err := checkContentHash(l.Metadata.ContentHash, project); err != nil {
 		return nil, fmt.Errorf("read poetry.lock: %w", err)
 	}
+	if err := checkPython(project.fields.Project.RequiresPython, want.Environment); err != nil {
+		return nil, fmt.Errorf("read poetry.lock: %w", err)
+	}
 	for _, g := range want.Groups {
 		if !slices.Contains(project.PoetryGroups(), g) {
 			return nil, fmt.Errorf("read poetry.lock: the project has no group %q (there are: %s)", g, strings.Join(project.PoetryGroups(), ", "))

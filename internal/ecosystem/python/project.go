@@ -20,8 +20,8 @@ type Project struct {
 
 type projectFields struct {
 	Project struct {
-		Name, Version string
-		Optional      map[string][]string `toml:"optional-dependencies"`
+		Name, Version  string
+		RequiresPython string `toml:"requires-python"`
 	}
 	BuildSystem *BuildSystem   `toml:"build-system"`
 	Groups      map[string]any `toml:"dependency-groups"`
