@@ -98,6 +98,9 @@ exit 0
 		{"a script that gives up after it", []debtest.Package{
 			pkg("aa", "#!/bin/sh\nset -e\nupdate-alternatives --install /usr/bin/vi vi /usr/bin/aa 1\nfalse\nupdate-alternatives --install /usr/bin/ex ex /usr/bin/aa 1\n", program("usr/bin/aa")),
 		}, map[string]string{"usr/bin/vi": "../../etc/alternatives/vi", "etc/alternatives/vi": "../../usr/bin/aa"}},
+		{"jobs", []debtest.Package{
+			pkg("aa", "#!/bin/sh\nupdate-alternatives --install /usr/bin/vi vi /usr/bin/aa 1 & echo x | read y & wait $!\n", program("usr/bin/aa")),
+		}, map[string]string{"usr/bin/vi": "../../etc/alternatives/vi", "etc/alternatives/vi": "../../usr/bin/aa"}},
 		{"a library", []debtest.Package{
 			pkg("libaa", "#!/bin/sh\nupdate-alternatives --install /usr/lib/x86_64-linux-gnu/libx.so.3 libx.so.3-x86_64-linux-gnu /usr/lib/x86_64-linux-gnu/x/libx.so.3 10\n", debtest.File("usr/lib/x86_64-linux-gnu/x/libx.so.3")),
 		}, map[string]string{"usr/lib/x86_64-linux-gnu/libx.so.3": "../../../etc/alternatives/libx.so.3-x86_64-linux-gnu", "etc/alternatives/libx.so.3-x86_64-linux-gnu": "../../usr/lib/x86_64-linux-gnu/x/libx.so.3"}},
@@ -127,8 +130,9 @@ func TestScriptsDoNothing(t *testing.T) {
 		}
 	}
 	t.Setenv("SECRET", "/usr/bin/aa")
+	t.Setenv("TMPDIR", dir)
 	script := strings.ReplaceAll(`#!/bin/bash
-echo x > DIR/written; echo x >> DIR/secret; : > /etc/evil
+echo x > DIR/written; echo x > DIR/sh-interp-written; echo x >> DIR/secret; : > /etc/evil
 DIR/program; exec 3< DIR/secret; touch DIR/touched
 cd DIR && echo x > there
 read line < DIR/secret && update-alternatives --install /usr/bin/one one "/$line" 1
@@ -173,9 +177,29 @@ func TestScriptsThatDoNotEnd(t *testing.T) {
 }
 
 func TestScriptsThatCannotBeRead(t *testing.T) {
-	for _, text := range []string{"if update-alternatives", "update-alternatives 'x", "update-alternatives $(("} {
+	for _, text := range []string{"if update-alternatives", "update-alternatives 'x", "update-alternatives $((", "update-alternatives <(ls)", "coproc update-alternatives"} {
 		if _, err := unpack(t, debtest.Package{Name: "aa", Scripts: map[string]string{"postinst": "#!/bin/sh\n" + text + "\n"}}); err == nil || !strings.Contains(err.Error(), "aa") {
 			t.Errorf("%s: got %v", text, err)
 		}
 	}
+}
+
+// FuzzScript has any script after a call that is understood.
+func FuzzScript(f *testing.F) {
+	f.Add("for i in a b; do update-alternatives --install /usr/bin/$i $i /usr/bin/aa 1; done")
+	f.Add("x=$(cat <<E\n$1\nE\n); [[ $x =~ (a) ]] && (( x++ )) | read y & wait; trap 'exit 1' EXIT; exec 3<&-")
+	f.Add("f() { local -a v=(a b); declare -A m; echo ${v[@]/a/b} ${#m} ${!x} ~u $'\\x00' <(ls) {a,b} *; }; f; coproc cat; select x in a; do :; done; time ls")
+	f.Fuzz(func(t *testing.T, text string) {
+		dst, err := unpack(t, debtest.Package{
+			Name: "aa", Entries: []tar.Header{debtest.Program("usr/bin/aa")},
+			Scripts: map[string]string{"postinst": "#!/bin/bash\nupdate-alternatives --install /usr/bin/vi vi /usr/bin/aa 1\n" + text + "\n"},
+		})
+		if err != nil {
+			return
+		}
+		if got := links(t, dst, "usr/bin")["usr/bin/vi"]; got != "../../etc/alternatives/vi" {
+			t.Errorf("the first call was lost: %q", got)
+		}
+		checkLinks(t, dst)
+	})
 }

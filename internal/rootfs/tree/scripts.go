@@ -43,7 +43,7 @@ type script struct {
 }
 
 // run interprets text with the given arguments and returns the calls of the commands named.
-func (s *script) run(ctx context.Context, text string, args ...string) ([][]string, error) {
+func (s *script) run(ctx context.Context, text string, args ...string) (calls [][]string, err error) {
 	if !slices.ContainsFunc(s.record, func(c string) bool { return strings.Contains(text, c) }) || !isShell(text) {
 		return nil, nil
 	}
@@ -53,11 +53,20 @@ func (s *script) run(ctx context.Context, text string, args ...string) ([][]stri
 			return nil, err
 		}
 	}
+	if err := sequential(file); err != nil {
+		return nil, err
+	}
+	// The interpreter panics at what it has not implemented.
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("cannot be understood: %v", r)
+		}
+	}()
 	ctx, cancel := context.WithTimeout(ctx, maxScriptTime)
 	defer cancel()
 	runner, err := interp.New(
-		// All that the interpreter would otherwise take from this process.
-		interp.Env(expand.ListEnviron("PATH=/nonexistent", "HOME=/root", "UID=0", "EUID=0", "GID=0", "DPKG_ROOT=",
+		// All that the interpreter would otherwise take from this process. Some names in TMPDIR it opens by itself.
+		interp.Env(expand.ListEnviron("PATH=/nonexistent", "TMPDIR=/proc/nonexistent", "HOME=/root", "UID=0", "EUID=0", "GID=0", "DPKG_ROOT=",
 			"DPKG_MAINTSCRIPT_ARCH=amd64", "DPKG_MAINTSCRIPT_PACKAGE="+s.pkg, "DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1")),
 		interp.Dir("/"),
 		interp.Params(append([]string{"--"}, args...)...),
@@ -67,10 +76,7 @@ func (s *script) run(ctx context.Context, text string, args ...string) ([][]stri
 		interp.OpenHandler(s.open),
 		interp.ReadDirHandler2(s.readDir),
 		interp.StatHandler(s.stat),
-		interp.AccessHandler(func(ctx context.Context, name string, _ interp.AccessMode) error {
-			_, err := s.stat(ctx, name, true)
-			return err
-		}),
+		interp.AccessHandler(s.access),
 	)
 	if err != nil {
 		return nil, err
@@ -83,6 +89,21 @@ func (s *script) run(ctx context.Context, text string, args ...string) ([][]stri
 		return nil, err
 	}
 	return s.calls, nil // a script that gives up has made its calls nevertheless
+}
+
+// sequential has the script do one thing after the other, which nothing but a job's being waited for depends on. What would
+// need pipes in the file system is refused.
+func sequential(file *syntax.File) (err error) {
+	syntax.Walk(file, func(node syntax.Node) bool {
+		switch n := node.(type) {
+		case *syntax.Stmt:
+			n.Background, n.Coprocess, n.Disown = false, false, false
+		case *syntax.ProcSubst, *syntax.CoprocClause:
+			err = fmt.Errorf("line %d: substitutes processes", node.Pos().Line())
+		}
+		return true
+	})
+	return err
 }
 
 var errTooLong = errors.New("does not end")
@@ -209,6 +230,14 @@ func (s *script) stat(ctx context.Context, name string, follow bool) (fs.FileInf
 	default:
 		return s.tree.lstat(s.name(ctx, name))
 	}
+}
+
+func (s *script) access(ctx context.Context, name string, mode interp.AccessMode) error {
+	fi, err := s.stat(ctx, name, true)
+	if err == nil && mode&interp.AccessExec != 0 && fi.Mode()&0o111 == 0 {
+		return &fs.PathError{Op: "access", Path: name, Err: fs.ErrPermission}
+	}
+	return err
 }
 
 func (s *script) readDir(ctx context.Context, name string) ([]fs.DirEntry, error) {
