@@ -5,6 +5,20 @@
 // alone. Node makes that root a node of the build graph, whose content is unpacked in Go from the fetched packages. No
 // program is run for that, no maintainer script least of all, and the same packages always make the same bytes.
 //
+// # What is in a root
+//
+// The files of the packages, with /bin, /sbin and /lib* merged into /usr; what Debian's maintainer scripts would have added
+// (alternatives such as cc and java, /etc/passwd with the build user, the certificates' bundle, links and Java keystore, the
+// loader's cache, /etc/hosts and the like); and bash and bubblewrap, by which it is entered. Left out are documentation but
+// for copyright notices, manual pages, translations, and packages that only serve to install others. Modes are 0444, 0555 and
+// 0755; there are no devices, no setuid programs and no links that lead out of the tree.
+//
+// What is in a root is part of what locks pin: a change to package tree that gives the same packages other bytes makes every
+// lock that was made before stale. TestRealRoot says so.
+//
+// Not made are caches and registers that few programs need and none needs to build or serve: XML catalogs, icon and MIME
+// caches, byte-compiled Python, /etc/localtime (so the zone is UTC), dpkg's own database.
+//
 // # How an artifact of Debian is named
 //
 // A package in a lock is

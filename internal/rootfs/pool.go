@@ -29,7 +29,7 @@ type entry struct {
 	suite  string
 	rank   int            // of its release, 0 is the most preferred
 	order  int            // of its suite
-	solver *solve.Package // nil until it is looked for
+	parsed *solve.Package // nil until it is looked for
 }
 
 // candidate is a package that fulfils a relation to a name, as far as the relation's bounds admit the version.
@@ -90,8 +90,8 @@ func (p *pool) Find(r control.Relation) []*solve.Package {
 	}
 	var list []*solve.Package
 	for _, c := range p.candidates(r.Name) {
-		if r.Admits(c.version) && !slices.Contains(list, c.solver) {
-			list = append(list, c.solver)
+		if r.Admits(c.version) && !slices.Contains(list, c.parsed) {
+			list = append(list, c.parsed)
 		}
 	}
 	return list
@@ -109,7 +109,7 @@ func (p *pool) candidates(name string) []candidate {
 	var own, providing []candidate
 	for _, e := range p.named[name] {
 		p.parse(e)
-		own = append(own, candidate{e, e.solver.Version})
+		own = append(own, candidate{e, e.parsed.Version})
 	}
 	for _, e := range p.providers[name] {
 		p.parse(e)
@@ -129,7 +129,7 @@ func (p *pool) candidates(name string) []candidate {
 
 // compareVersions orders the packages of a name: by release, then the latest first, then by suite.
 func compareVersions(a, b candidate) int {
-	return cmp.Or(cmp.Compare(a.rank, b.rank), b.solver.Version.Compare(a.solver.Version), cmp.Compare(a.order, b.order))
+	return cmp.Or(cmp.Compare(a.rank, b.rank), b.parsed.Version.Compare(a.parsed.Version), cmp.Compare(a.order, b.order))
 }
 
 // priority orders Debian's priorities, the most common in an installation first. (Policy 2.5.)
@@ -143,11 +143,11 @@ func priority(s string) int {
 
 // parse makes e a solve.Package.
 func (p *pool) parse(e *entry) {
-	if e.solver != nil {
+	if e.parsed != nil {
 		return
 	}
 	pkg := &solve.Package{Name: e.Name, Label: e.suite}
-	e.solver = pkg
+	e.parsed = pkg
 	p.entries[pkg] = e
 	var err error
 	if pkg.Version, err = control.ParseVersion(e.Version); err != nil {

@@ -150,7 +150,7 @@ func TestResolveNames(t *testing.T) {
 func TestResolveErrors(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		break_ func(t *testing.T, a *archive)
+		damage func(t *testing.T, a *archive)
 		want   recipe.Root
 		err    []string
 	}{
@@ -179,8 +179,8 @@ func TestResolveErrors(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			a := newArchive(t)
 			a.publish("trixie", minimal, nil)
-			if tt.break_ != nil {
-				tt.break_(t, a)
+			if tt.damage != nil {
+				tt.damage(t, a)
 			}
 			got, err := a.resolver().Resolve(t.Context(), tt.want)
 			if err == nil {
