@@ -10,8 +10,8 @@ import (
 	"headwater/internal/nix/drv"
 )
 
-// libDir is where a Debian amd64 root keeps its loader and libraries.
-const libDir = "/usr/lib/x86_64-linux-gnu"
+// LibDir is where a Debian amd64 root keeps its loader and libraries.
+const LibDir = "/usr/lib/x86_64-linux-gnu"
 
 // Mount lays a part of an input into a build's file system. Nothing is copied unless Copy says so.
 type Mount struct {
@@ -46,7 +46,7 @@ func (m *Maker) InRoot(b InRoot) (*Node, error) {
 		outputs = []string{"out"}
 	}
 	root := string(b.Root.Path())
-	lib := root + libDir
+	lib := root + LibDir
 	d := &drv.Derivation{
 		Name:      b.Name,
 		Outputs:   map[string]drv.Output{},
@@ -98,7 +98,7 @@ func (m *Maker) InRoot(b InRoot) (*Node, error) {
 // root's programs, each started by the root's loader, since nothing is at /usr yet.
 func enter(root string, outputs []string, mounts []Mount, outputAt map[string]string) string {
 	var s strings.Builder
-	fmt.Fprintf(&s, "R=%s L=$R%s\n", root, libDir)
+	fmt.Fprintf(&s, "R=%s L=$R%s\n", root, LibDir)
 	s.WriteString(`run() { local p=$1; shift; "$L/ld-linux-x86-64.so.2" --library-path "$L" "$R/usr/bin/$p" "$@"; }` + "\n")
 	// An overlay's folder has the mode that the upper layer's folder has, so folders that may be written to are made there.
 	s.WriteString(`layer() { run mkdir "$2" "$2.work"; (cd "$1" && run find . -mindepth 1 -type d -print0) |
@@ -118,28 +118,28 @@ func enter(root string, outputs []string, mounts []Mount, outputAt map[string]st
 	for i, m := range mounts {
 		switch {
 		case m.Copy:
-			fmt.Fprintf(&s, ` --bind "$T/.layers/%d" %s`+"\n", i, quote(m.At))
+			fmt.Fprintf(&s, ` --bind "$T/.layers/%d" %s`+"\n", i, Quote(m.At))
 		case m.Writable:
-			fmt.Fprintf(&s, ` --overlay-src %s --overlay "$T/.layers/%d" "$T/.layers/%d.work" %s`+"\n", quote(m.from()), i, i, quote(m.At))
+			fmt.Fprintf(&s, ` --overlay-src %s --overlay "$T/.layers/%d" "$T/.layers/%d.work" %s`+"\n", Quote(m.from()), i, i, Quote(m.At))
 		default:
-			fmt.Fprintf(&s, " --ro-bind %s %s\n", quote(m.from()), quote(m.At))
+			fmt.Fprintf(&s, " --ro-bind %s %s\n", Quote(m.from()), Quote(m.At))
 		}
 	}
 	for _, at := range slices.Sorted(maps.Keys(outputAt)) {
 		output, sub, _ := strings.Cut(outputAt[at], "/")
-		fmt.Fprintf(&s, ` --bind "$%s"/%s %s`+"\n", output, quote(sub), quote(at))
+		fmt.Fprintf(&s, ` --bind "$%s"/%s %s`+"\n", output, Quote(sub), Quote(at))
 	}
 	s.WriteString(")\n")
 	for _, at := range slices.Sorted(maps.Keys(outputAt)) {
 		output, sub, _ := strings.Cut(outputAt[at], "/")
-		fmt.Fprintf(&s, `run mkdir -p "$%s"/%s`+"\n", output, quote(sub))
+		fmt.Fprintf(&s, `run mkdir -p "$%s"/%s`+"\n", output, Quote(sub))
 	}
 	for i, m := range mounts {
 		switch {
 		case m.Copy:
-			fmt.Fprintf(&s, `run cp -rT --preserve=mode,timestamps,links %s "$T/.layers/%d"; run chmod -R u+w "$T/.layers/%d"`+"\n", quote(m.from()), i, i)
+			fmt.Fprintf(&s, `run cp -rT --preserve=mode,timestamps,links %s "$T/.layers/%d"; run chmod -R u+w "$T/.layers/%d"`+"\n", Quote(m.from()), i, i)
 		case m.Writable:
-			fmt.Fprintf(&s, `layer %s "$T/.layers/%d"`+"\n", quote(m.from()), i)
+			fmt.Fprintf(&s, `layer %s "$T/.layers/%d"`+"\n", Quote(m.from()), i)
 		}
 	}
 	// The engine's own variables stay outside; the derivation's go in, files by the path they have inside.
@@ -160,5 +160,5 @@ func (m Mount) from() string {
 	return string(m.From.Path()) + "/" + m.Path
 }
 
-// quote makes s one word of bash.
-func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+// Quote makes s one word of bash.
+func Quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

@@ -80,24 +80,21 @@ func script(dir string, b Build, commands []string, output map[string]string) st
 			s.WriteString(strings.TrimSuffix(text, "\n") + "\n")
 		}
 	}
-	line("cd " + Quote(dir))
+	line("cd " + dag.Quote(dir))
 	line(b.Prepare)
 	for _, c := range commands {
 		// A subshell keeps one command's cd and variables from the next.
 		line("(\n" + strings.TrimSuffix(c, "\n") + "\n)")
 	}
-	line("cd " + Quote(dir))
+	line("cd " + dag.Quote(dir))
 	for _, to := range slices.Sorted(maps.Keys(output)) {
 		from := output[to]
 		if to == "." {
-			line("if [ -d " + Quote(from) + " ]; then cp -a " + Quote(from) + `/. "$out"; else cp -a ` + Quote(from) + ` "$out"/; fi`)
+			line("if [ -d " + dag.Quote(from) + " ]; then cp -a " + dag.Quote(from) + `/. "$out"; else cp -a ` + dag.Quote(from) + ` "$out"/; fi`)
 			continue
 		}
-		line(`mkdir -p "$out"/` + Quote(path.Dir(to)) + " && cp -a " + Quote(from) + ` "$out"/` + Quote(to))
+		line(`mkdir -p "$out"/` + dag.Quote(path.Dir(to)) + " && cp -a " + dag.Quote(from) + ` "$out"/` + dag.Quote(to))
 	}
 	line(b.Finish)
 	return s.String()
 }
-
-// Quote makes s one word of bash.
-func Quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

@@ -53,7 +53,7 @@ type LockRequest struct {
 	Previous  lock.Component // what the lock had, zero if nothing: what is known need not be downloaded to be known again
 	Root      lock.Root      // the component's root
 	Network   Network
-	// Derivation builds a node in the sandbox and returns where its output "out" is, for what only running a tool tells
+	// Realise builds a node in the sandbox and returns where its output "out" is, for what only running a tool tells
 	// (a build backend's requirements, say). Nodes are made with Maker, which knows RootNode.
 	Realise  func(context.Context, *dag.Node) (dir string, err error)
 	Maker    *dag.Maker

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"headwater/internal/dag"
-	"headwater/internal/ecosystem"
 	"headwater/internal/recipe"
 )
 
@@ -71,17 +70,17 @@ func (b *builder) settings() string {
 		workdir = "/"
 	}
 	var s strings.Builder
-	fmt.Fprintf(&s, "name=%s uid=%s gid=%s workdir=%s\n", ecosystem.Quote(b.Recipe.Name), uid, gid, ecosystem.Quote(workdir))
+	fmt.Fprintf(&s, "name=%s uid=%s gid=%s workdir=%s\n", dag.Quote(b.Recipe.Name), uid, gid, dag.Quote(workdir))
 	s.WriteString("command=(")
 	for _, c := range p.Command {
-		s.WriteString(" " + ecosystem.Quote(c))
+		s.WriteString(" " + dag.Quote(c))
 	}
 	s.WriteString(" )\n")
 	env := maps.Clone(host)
 	maps.Copy(env, p.Env)
 	for _, k := range slices.Sorted(maps.Keys(env)) {
 		if _, ours := host[k]; ours {
-			fmt.Fprintf(&s, "export %s=%s\n", k, ecosystem.Quote(env[k]))
+			fmt.Fprintf(&s, "export %s=%s\n", k, dag.Quote(env[k]))
 			continue
 		}
 		// A variable that the caller set wins, as with a container's environment.

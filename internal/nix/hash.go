@@ -112,6 +112,28 @@ func SumReader(a Algo, r io.Reader) (Hash, int64, error) {
 	return h, n, err
 }
 
+// Summer is an io.Writer that hashes by SHA-256 and counts. NewSummer makes one.
+type Summer struct {
+	w hash.Hash
+	n int64
+}
+
+// NewSummer starts a computation.
+func NewSummer() *Summer { return &Summer{w: SHA256.New()} }
+
+// Write never fails.
+func (s *Summer) Write(b []byte) (int, error) {
+	s.n += int64(len(b))
+	return s.w.Write(b)
+}
+
+// Sum is the hash and the number of the bytes written so far.
+func (s *Summer) Sum() (Hash, int64) {
+	h := Hash{algo: SHA256}
+	s.w.Sum(h.sum[:0])
+	return h, s.n
+}
+
 // ParseHash reads "<algo>:<digest>", "<algo>-<base64>" (SRI, without options), or, if a is not empty, a bare digest.
 // A digest is base 16, Nix's base 32 or base 64, told apart by length. If both a and a prefix are given they must agree.
 func ParseHash(a Algo, s string) (Hash, error) {

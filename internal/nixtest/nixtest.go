@@ -135,7 +135,7 @@ func archive(s *store.Store, date time.Time) (rootfs.Archive, func(), error) {
 // Loader is the root's dynamic loader, a static program that runs without anything else.
 func (n *Nix) Loader() string { return filepath.Join(n.lib(), "ld-linux-x86-64.so.2") }
 
-func (n *Nix) lib() string { return filepath.Join(n.root, "usr/lib/x86_64-linux-gnu") }
+func (n *Nix) lib() string { return filepath.Join(n.root, dag.LibDir) }
 
 // Command is a program of Nix (nix-store, nix-build, nix), ready to run with a store in a folder (--store DIR). It sees an
 // environment of its own: no substituters, no configuration of the machine, sandboxed builds.

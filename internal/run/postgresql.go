@@ -18,11 +18,9 @@ import (
 	"syscall"
 	"time"
 
+	"headwater/internal/dag"
 	"headwater/internal/recipe"
 )
-
-// libDir is where a Debian amd64 root keeps its loader and libraries.
-const libDir = "/usr/lib/x86_64-linux-gnu"
 
 // server is a PostgreSQL server in its root.
 type server struct {
@@ -78,7 +76,7 @@ const (
 
 // inside is a command of the server's in its root: the root's own loader starts its bubblewrap, as for builds.
 func (s server) inside(program string, args ...string) *exec.Cmd {
-	lib := s.root + libDir
+	lib := s.root + dag.LibDir
 	argv := []string{
 		"--library-path", lib, s.root + "/usr/bin/bwrap", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts",
 		"--as-pid-1", "--die-with-parent", "--uid", "1000", "--gid", "1000", "--clearenv", "--setenv", "PATH", s.bin + ":/usr/bin",

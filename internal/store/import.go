@@ -2,10 +2,8 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"os"
 	"path/filepath"
@@ -48,22 +46,19 @@ func (s *Store) ImportNAR(ctx context.Context, r io.Reader, info PathInfo) (err 
 }
 
 func unpack(ctx context.Context, r io.Reader, to string, info PathInfo) error {
-	sum := &summer{Hash: sha256.New()}
+	sum := nix.NewSummer()
 	// One byte more than promised is enough to know, and bounds what a hostile sender can make us write.
 	err := nar.Unpack(ctx, io.LimitReader(r, info.NARSize+1), to, sum)
+	got, n := sum.Sum()
 	switch {
-	case err == nil && sum.n > info.NARSize:
+	case err == nil && n > info.NARSize:
 		return fmt.Errorf("%w: NAR is longer than %d bytes", ErrMismatch, info.NARSize)
 	case errors.Is(err, nar.ErrFormat):
 		return fmt.Errorf("%w: %w", ErrMismatch, err)
 	case err != nil:
 		return err
-	case sum.n < info.NARSize:
-		return fmt.Errorf("%w: NAR has %d bytes, want %d", ErrMismatch, sum.n, info.NARSize)
-	}
-	got, err := nix.NewHash(nix.SHA256, sum.Sum(nil))
-	if err != nil {
-		return err
+	case n < info.NARSize:
+		return fmt.Errorf("%w: NAR has %d bytes, want %d", ErrMismatch, n, info.NARSize)
 	}
 	if got != info.NARHash {
 		return fmt.Errorf("%w: NAR hash is %s, want %s", ErrMismatch, got, info.NARHash)
@@ -103,15 +98,4 @@ func checkFileHash(path string, ca nix.ContentAddress) error {
 		return fmt.Errorf("%w: content hash is %s, want %s", ErrMismatch, got, ca.Hash)
 	}
 	return nil
-}
-
-// summer hashes and counts.
-type summer struct {
-	hash.Hash
-	n int64
-}
-
-func (s *summer) Write(b []byte) (int, error) {
-	s.n += int64(len(b))
-	return s.Hash.Write(b)
 }

@@ -18,10 +18,10 @@ func (d *deriver) component(cache *dag.Node) (*dag.Node, error) {
 	// What is printed are the packages that are compiled, which are the component's own.
 	build.WriteString(`mkdir -p "$out/bin" && go build -v -o "$out/bin/"`)
 	if d.o.LDFlags != "" {
-		build.WriteString(" " + ecosystem.Quote("-ldflags="+d.o.LDFlags))
+		build.WriteString(" " + dag.Quote("-ldflags="+d.o.LDFlags))
 	}
 	for _, p := range d.o.Packages {
-		build.WriteString(" " + ecosystem.Quote(p))
+		build.WriteString(" " + dag.Quote(p))
 	}
 	return d.Build(ecosystem.Build{
 		Mounts: append(mounts, d.tools()...), Env: env,

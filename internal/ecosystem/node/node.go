@@ -253,7 +253,7 @@ func dependencies(r ecosystem.DeriveRequest, l *Locked, o options, t tools) (*da
 		Root: r.Root, Mounts: t.mounts, Inputs: inputs, Env: npmEnv(),
 		Files:    map[string]string{"install": install, "plan": string(plan)},
 		OutputAt: map[string]string{top: "out"},
-		Script: t.prepare + "\ncp -r --no-preserve=mode " + string(manifests.Path()) + "/. " + ecosystem.Quote(top) + "\ncd " + ecosystem.Quote(dir) +
+		Script: t.prepare + "\ncp -r --no-preserve=mode " + string(manifests.Path()) + "/. " + dag.Quote(top) + "\ncd " + dag.Quote(dir) +
 			"\nnode \"$installPath\" \"$planPath\"\n",
 	})
 }

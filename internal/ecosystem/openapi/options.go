@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"headwater/internal/dag"
 	"headwater/internal/ecosystem"
 	"headwater/internal/recipe"
 )
@@ -121,7 +122,7 @@ func (o options) script(jar string) string {
 	args = append(args, o.Args...)
 	words := make([]string, len(args))
 	for i, a := range args {
-		words[i] = ecosystem.Quote(a)
+		words[i] = dag.Quote(a)
 	}
 	return `command -v java >/dev/null || { echo "the root has no java: add a package such as openjdk-21-jre-headless to the root's packages" >&2; exit 1; }` + "\n" +
 		"java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Duser.home=\"$HOME\" -jar " + jar + " " + strings.Join(words, " ") + "\n"

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"slices"
 
@@ -34,13 +33,13 @@ func Hash(ctx context.Context, path string, also ...io.Writer) (nix.Hash, int64,
 
 // sum hashes what dump writes to all of its writers.
 func sum(also []io.Writer, dump func(...io.Writer) error) (nix.Hash, int64, error) {
-	s := &summer{Hash: nix.SHA256.New()}
+	s := nix.NewSummer()
 	// The hash comes last: the last writer has the caller's goroutine, which is running already.
 	if err := dump(append(slices.Clip(also), s)...); err != nil {
 		return nix.Hash{}, 0, err
 	}
-	h, err := nix.NewHash(nix.SHA256, s.Sum(nil))
-	return h, s.n, err
+	h, n := s.Sum()
+	return h, n, nil
 }
 
 func dumpTo(ctx context.Context, tree func(*dumper) error, ws ...io.Writer) error {
@@ -258,15 +257,4 @@ func (c content) expectEnd(r io.Reader) error {
 		return fmt.Errorf("%s: %w", c.name, err)
 	}
 	return nil
-}
-
-// summer hashes and counts.
-type summer struct {
-	hash.Hash
-	n int64
-}
-
-func (s *summer) Write(b []byte) (int, error) {
-	s.n += int64(len(b))
-	return s.Hash.Write(b)
 }
