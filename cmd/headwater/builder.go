@@ -50,7 +50,8 @@ func (a *app) openBuilder(ctx context.Context, date time.Time) (*builder, error)
 	}
 	b.client = fetch.New(reg.At(date), fetch.Options{Cache: filepath.Join(a.xdg("XDG_CACHE_HOME", ".cache"), "indexes"), Agent: "headwater/" + version()})
 	b.engine = local.New(local.Config{Store: s, Getenv: a.getenv, Fetch: b.fetch})
-	b.resolver = rootfs.NewResolver(rootfs.Options{Archive: b.network(), At: date})
+	// Now, whatever the lock's date: what is asked for is what a suite has today, and today's signatures are younger than the lock.
+	b.resolver = rootfs.NewResolver(rootfs.Options{Archive: b.network(), At: a.now()})
 	return b, nil
 }
 
