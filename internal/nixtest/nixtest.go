@@ -3,10 +3,11 @@
 // and no test is skipped for lack of it.
 //
 // The roots are in the user's cache folder, in the store that other tests use too. The first test on a machine fetches
-// them, which takes a minute.
+// them, which takes a minute. Two releases are pinned; the newest is what Debian's testing suite has when the test runs.
 //
 //	n := nixtest.New(t, nixtest.Current)
 //	out := n.Run(t, "nix-store", "--store", dir, "--verify", "--check-contents")
+//	for _, n := range nixtest.All(t) {
 package nixtest
 
 import (
@@ -17,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +40,7 @@ type Release string
 const (
 	Current Release = "trixie"   // Nix 2.26
 	Old     Release = "bookworm" // Nix 2.8
+	Newest  Release = "forky"    // Nix 2.34 or later
 )
 
 // pins is a headwater.lock with a root for each release.
@@ -47,9 +50,21 @@ var pins []byte
 
 // Nix is an unpacked Nix.
 type Nix struct {
-	root   string // folder
-	home   string // an empty one for its programs
-	config string // lines of nix.conf
+	Release Release
+	root    string // folder
+	home    string // an empty one for its programs
+	config  string // lines of nix.conf
+	env     []string
+}
+
+// All makes every release available, the oldest first.
+func All(t testing.TB) []*Nix {
+	t.Helper()
+	var list []*Nix
+	for _, r := range []Release{Old, Current, Newest} {
+		list = append(list, New(t, r))
+	}
+	return list
 }
 
 // New makes a release of Nix available.
@@ -68,15 +83,46 @@ func Open(ctx context.Context, r Release, home string) (*Nix, error) {
 	if err != nil {
 		return nil, fmt.Errorf("real Nix of %s: %w", r, err)
 	}
-	n := &Nix{root: root, home: home}
-	if r != Old {
-		n.config = "build-hook =\n" // else it starts its own executable, which is the loader
+	n := &Nix{Release: r, root: root, home: home, config: "build-hook =\n"} // else it starts its own executable, which is the loader
+	if r == Old {
+		if err := n.declineBuilds(); err != nil {
+			return nil, fmt.Errorf("real Nix of %s: %w", r, err)
+		}
 	}
 	return n, nil
 }
 
+// declineBuilds gives an old Nix a build hook, which it cannot do without, that leaves all builds to the asker. Its own would
+// be looked for where the machine has its own Nix.
+func (n *Nix) declineBuilds() error {
+	link := func(name, to string) error { return os.Symlink(to, filepath.Join(n.home, name)) }
+	if err := errors.Join(link("ld", n.Loader()), link("bash", filepath.Join(n.root, "usr/bin/bash"))); err != nil {
+		return err
+	}
+	hook := filepath.Join(n.home, "decline")
+	// The interpreter's one argument is the program that the loader starts; LD_LIBRARY_PATH tells it of the libraries.
+	script := "#!" + filepath.Join(n.home, "ld") + " " + filepath.Join(n.home, "bash") + "\n" +
+		"echo '# decline-permanently' >&2\nwhile read -r -N 4096 -d '' request; do :; done\n"
+	n.config = "build-hook = " + hook + "\n"
+	n.env = append(n.env, "LD_LIBRARY_PATH="+n.libs())
+	return os.WriteFile(hook, []byte(script), 0o755)
+}
+
 // unpacked is where the release's root is.
 func unpacked(ctx context.Context, r Release) (dir string, err error) {
+	s, err := openStore(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	if r == Newest {
+		return newest(ctx, s)
+	}
+	return pinned(ctx, s, r)
+}
+
+// pinned is where the root of a pinned release is.
+func pinned(ctx context.Context, s *store.Store, r Release) (string, error) {
 	locked, err := lock.Parse(pins)
 	if err != nil {
 		return "", err
@@ -85,17 +131,9 @@ func unpacked(ctx context.Context, r Release) (dir string, err error) {
 	if !ok {
 		return "", errors.New("is not pinned")
 	}
-	s, err := openStore(ctx)
-	if err != nil {
-		return "", err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	node, err := rootfs.Node(new(dag.Maker), string(r), root)
-	if err != nil {
-		return "", err
-	}
-	if valid, err := s.Valid(ctx, node.Path()); err != nil || len(valid) > 0 {
-		return s.RealPath(node.Path()), err
+	dir, err := validRoot(ctx, s, r, root)
+	if err != nil || dir != "" {
+		return dir, err
 	}
 	a, closeArchive, err := archive(s, locked.Date)
 	if err != nil {
@@ -103,10 +141,13 @@ func unpacked(ctx context.Context, r Release) (dir string, err error) {
 	}
 	defer closeArchive()
 	hash, err := rootfs.Pin(ctx, rootfs.PinRequest{Name: string(r), Packages: root.Packages, Archive: a, Store: s})
-	if err == nil && hash != root.NARHash {
-		err = fmt.Errorf("its packages make a tree of hash %s, pinned is %s", hash, root.NARHash)
+	if err != nil {
+		return "", err
 	}
-	return s.RealPath(node.Path()), err
+	if hash != root.NARHash {
+		return "", fmt.Errorf("its packages make a tree of hash %s, pinned is %s", hash, root.NARHash)
+	}
+	return validRoot(ctx, s, r, root)
 }
 
 // openStore opens the store that tests share.
@@ -137,14 +178,17 @@ func (n *Nix) Loader() string { return filepath.Join(n.lib(), "ld-linux-x86-64.s
 
 func (n *Nix) lib() string { return filepath.Join(n.root, dag.LibDir) }
 
+// libs is a library path. Old releases keep their own libraries apart, and else look for them where the machine has its own Nix.
+func (n *Nix) libs() string { return n.lib() + ":" + filepath.Join(n.root, "usr/lib/nix") }
+
 // Command is a program of Nix (nix-store, nix-build, nix), ready to run with a store in a folder (--store DIR). It sees an
 // environment of its own: no substituters, no configuration of the machine, sandboxed builds.
 func (n *Nix) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, n.Loader(), append([]string{"--library-path", n.lib(), filepath.Join(n.root, "usr/bin", name)}, args...)...)
-	cmd.Env = []string{
-		"HOME=" + n.home, "USER=tester", "PATH=" + filepath.Join(n.root, "usr/bin"), "LC_ALL=C.UTF-8",
-		"NIX_CONF_DIR=" + n.home, "NIX_REMOTE=dummy://", "NIX_CONFIG=" + n.config + "build-users-group =\nsandbox-paths =\nsubstituters =\nexperimental-features = nix-command\nsandbox = true\nsandbox-fallback = false",
-	}
+	cmd := exec.CommandContext(ctx, n.Loader(), append([]string{"--library-path", n.libs(), filepath.Join(n.root, "usr/bin", name)}, args...)...)
+	cmd.Env = append(slices.Clone(n.env),
+		"HOME="+n.home, "USER=tester", "PATH="+filepath.Join(n.root, "usr/bin"), "LC_ALL=C.UTF-8",
+		"NIX_CONF_DIR="+n.home, "NIX_REMOTE=dummy://", "NIX_CONFIG="+n.config+"build-users-group =\nsandbox-paths =\nsubstituters =\nexperimental-features = nix-command\nsandbox = true\nsandbox-fallback = false",
+	)
 	return cmd
 }
 

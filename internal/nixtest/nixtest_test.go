@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -82,11 +83,15 @@ func pinReleases(ctx context.Context) (err error) {
 }
 
 func TestReleases(t *testing.T) {
-	for r, version := range map[nixtest.Release]string{nixtest.Current: "2.26.", nixtest.Old: "2.8."} {
-		t.Run(string(r), func(t *testing.T) {
-			n := nixtest.New(t, r)
-			if got := n.Run(t, "nix-store", "--version"); !strings.Contains(got, "(Nix) "+version) {
+	versions := map[nixtest.Release]string{nixtest.Old: "2.8.", nixtest.Current: "2.26."}
+	for _, n := range nixtest.All(t) {
+		t.Run(string(n.Release), func(t *testing.T) {
+			got := n.Run(t, "nix-store", "--version")
+			if !strings.Contains(got, "(Nix) "+versions[n.Release]) {
 				t.Errorf("version is %q", got)
+			}
+			if n.Release == nixtest.Newest && !later(got, 2, 34) {
+				t.Errorf("version is %q, want 2.34 or later", got)
 			}
 			dir := t.TempDir()
 			if err := os.WriteFile(filepath.Join(dir, "f"), []byte("hi\n"), 0o644); err != nil {
@@ -101,12 +106,21 @@ func TestReleases(t *testing.T) {
 	}
 }
 
+// later tells whether what Nix says of its version is major.minor or later.
+func later(text string, major, minor int) bool {
+	var a, b int
+	_, version, _ := strings.Cut(text, "(Nix) ")
+	if _, err := fmt.Sscanf(version, "%d.%d.", &a, &b); err != nil {
+		return false
+	}
+	return a > major || a == major && b >= minor
+}
+
 // Building works too, in Nix's own sandbox.
 func TestBuild(t *testing.T) {
-	for _, r := range []nixtest.Release{nixtest.Current, nixtest.Old} {
-		t.Run(string(r), func(t *testing.T) {
-			n, dir := nixtest.New(t, r), t.TempDir()
-			store := filepath.Join(dir, "store")
+	for _, n := range nixtest.All(t) {
+		t.Run(string(n.Release), func(t *testing.T) {
+			store := filepath.Join(t.TempDir(), "store")
 			// A builder that needs nothing: the loader itself, which tells its version and makes no output.
 			loader := n.Paths(t, "nix-store", "--store", store, "--add", n.Loader())[0]
 			expr := `derivation { name = "x"; system = builtins.currentSystem; builder = builtins.storePath "` + string(loader) + `"; args = [ "--version" ]; }`
