@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 	"path/filepath"
@@ -33,22 +34,44 @@ func (s *Store) ImportNAR(ctx context.Context, r io.Reader, info PathInfo) (err 
 	if valid, err := s.Valid(ctx, info.Path); err != nil || len(valid) > 0 {
 		return err
 	}
-	dir, remove, err := s.TempDir(ctx)
+	item, remove, err := s.ReceiveNAR(ctx, r, info)
 	if err != nil {
-		return fail(err)
+		return err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
+	return s.Install(ctx, []Install{item})
+}
+
+// ReceiveNAR is the part of ImportNAR before the path becomes valid, for who installs several at once: it unpacks a NAR in a
+// temporary folder, which remove deletes, and makes sure that it is what info says. The caller holds the path's lock.
+func (s *Store) ReceiveNAR(ctx context.Context, r io.Reader, info PathInfo) (item Install, remove func() error, err error) {
+	fail := func(err error) error { return fmt.Errorf("import %s: %w", info.Path, err) }
+	if err := errors.Join(info.check(), info.checkCA()); err != nil {
+		return Install{}, nil, fail(err)
+	}
+	dir, remove, err := s.TempDir(ctx)
+	if err != nil {
+		return Install{}, nil, fail(err)
+	}
 	from := filepath.Join(dir, info.Path.Base())
 	if err := unpack(ctx, r, from, info); err != nil {
-		return fail(err)
+		return Install{}, nil, errors.Join(fail(err), remove())
 	}
-	return s.Install(ctx, []Install{{From: from, Info: info}})
+	return Install{From: from, Info: info}, remove, nil
 }
 
 func unpack(ctx context.Context, r io.Reader, to string, info PathInfo) error {
 	sum := nix.NewSummer()
+	also := []io.Writer{sum}
+	var other hash.Hash                                                 // of another algorithm, where the content address has one
+	if info.CA.Method == nix.NAR && info.CA.Hash.Algo() != nix.SHA256 { // else it is the NAR hash, see checkCA
+		if other = info.CA.Hash.Algo().New(); other == nil {
+			return fmt.Errorf("unknown hash algorithm %q", info.CA.Hash.Algo())
+		}
+		also = append(also, other)
+	}
 	// One byte more than promised is enough to know, and bounds what a hostile sender can make us write.
-	err := nar.Unpack(ctx, io.LimitReader(r, info.NARSize+1), to, sum)
+	err := nar.Unpack(ctx, io.LimitReader(r, info.NARSize+1), to, also...)
 	got, n := sum.Sum()
 	switch {
 	case err == nil && n > info.NARSize:
@@ -62,6 +85,11 @@ func unpack(ctx context.Context, r io.Reader, to string, info PathInfo) error {
 	}
 	if got != info.NARHash {
 		return fmt.Errorf("%w: NAR hash is %s, want %s", ErrMismatch, got, info.NARHash)
+	}
+	if other != nil {
+		if got, err := nix.NewHash(info.CA.Hash.Algo(), other.Sum(nil)); err != nil || got != info.CA.Hash {
+			return errors.Join(fmt.Errorf("%w: content hash is %s, want %s", ErrMismatch, got, info.CA.Hash), err)
+		}
 	}
 	if err := checkFileHash(to, info.CA); err != nil {
 		return err

@@ -57,6 +57,8 @@ func TestImportNAR(t *testing.T) {
 	}{
 		{"input-addressed", bytes.NewReader(tree), at(treeInfo, nix.ContentAddress{}), nil},
 		{"tree by hash", bytes.NewReader(tree), at(treeInfo, treeCA), nil},
+		{"tree by other hash", bytes.NewReader(tree), at(treeInfo, nix.ContentAddress{Method: nix.NAR, Hash: nix.Sum(nix.SHA512, tree)}), nil},
+		{"tree with another's other hash", bytes.NewReader(tree), at(treeInfo, nix.ContentAddress{Method: nix.NAR, Hash: nix.Sum(nix.SHA1, file)}), store.ErrMismatch},
 		{"file by hash", bytes.NewReader(file), at(fileInfo, nix.ContentAddress{Method: nix.Flat, Hash: hello}), nil},
 		{"file by other hash", bytes.NewReader(file), at(fileInfo, nix.ContentAddress{Method: nix.Flat, Hash: nix.Sum(nix.SHA1, []byte("hello"))}), nil},
 		{"text", bytes.NewReader(file), at(fileInfo, nix.ContentAddress{Method: nix.Text, Hash: hello}), nil},
@@ -136,5 +138,20 @@ func TestImportNARRefusesImpossibleRecords(t *testing.T) {
 				t.Errorf("left: %v", err)
 			}
 		})
+	}
+}
+
+func TestByDigest(t *testing.T) {
+	ctx, s := context.Background(), open(t, storeDir(t))
+	a, b := install(t, s, "a", map[string]string{"": "a"}), install(t, s, "b", map[string]string{"": "b"})
+	for _, p := range []nix.StorePath{a, b} {
+		if got, err := s.ByDigest(ctx, p.Digest()); got != p || err != nil {
+			t.Errorf("%s: got %s, %v", p.Digest(), got, err)
+		}
+	}
+	for _, digest := range []string{"", a.Digest()[:31], "00000000000000000000000000000000", "%", a.Base()} {
+		if got, err := s.ByDigest(ctx, digest); !errors.Is(err, store.ErrInvalid) {
+			t.Errorf("%q: got %s, %v", digest, got, err)
+		}
 	}
 }

@@ -40,6 +40,26 @@ func pathID(c *sqlite.Conn, p nix.StorePath) (id int64, err error) {
 	return id, err
 }
 
+// ByDigest finds the valid path that has a digest. The error is ErrInvalid if there is none.
+func (s *Store) ByDigest(ctx context.Context, digest string) (nix.StorePath, error) {
+	var found nix.StorePath
+	prefix := nix.StoreDir + "/" + digest
+	err := s.read(ctx, func(c *sqlite.Conn) error {
+		// What follows the digest is a dash; a dot is the byte after that.
+		return rows(c, "select path from ValidPaths where path > ? and path < ? limit 1", func(r *sqlite.Stmt) (err error) {
+			found, err = nix.ParseStorePath(r.ColumnText(0))
+			return err
+		}, prefix+"-", prefix+".")
+	})
+	if err == nil && found == "" {
+		err = ErrInvalid
+	}
+	if err != nil {
+		return "", fmt.Errorf("look up %s: %w", prefix, err)
+	}
+	return found, nil
+}
+
 // Query tells what is known of a path. The error is ErrInvalid if the path is not valid.
 func (s *Store) Query(ctx context.Context, path nix.StorePath) (PathInfo, error) {
 	var info PathInfo
