@@ -13,7 +13,7 @@ import (
 
 func (a *app) storeCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "store", Short: "Look after the store"}
-	cmd.AddCommand(a.gcCommand(), a.verifyStoreCommand(), a.optimiseCommand())
+	cmd.AddCommand(a.gcCommand(), a.verifyStoreCommand(), a.optimiseCommand(), a.storeDiffCommand())
 	return cmd
 }
 
