@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"headwater/internal/engine"
+	"headwater/internal/export"
 	"headwater/internal/fetch"
 	"headwater/internal/graph"
 	"headwater/internal/lock"
@@ -75,7 +76,7 @@ func exitCode(err error, interrupted bool) int {
 	case is[*engine.BuildFailed](err), is[*failedCheck](err), is[*run.EndedError](err), is[*run.UnhealthyError](err):
 		return exitFailed
 	case is[*usageError](err), is[*recipe.InvalidError](err), is[*recipe.SyntaxError](err), is[*graph.StaleLockError](err), is[*lock.FormatError](err), is[*lock.SyntaxError](err),
-		is[*source.BadTreeError](err), is[*inputError](err), is[*registry.SettingsError](err):
+		is[*source.BadTreeError](err), is[*inputError](err), is[*export.OccupiedError](err), is[*export.InexpressibleError](err), is[*registry.SettingsError](err), is[*engine.ContentError](err):
 		return exitInput
 	case is[*fetch.Error](err), is[*fetch.GoneError](err), is[*sandbox.Unavailable](err), is[*registry.UnknownError](err), is[*run.PortError](err), is[*fs.PathError](err), is[*os.SyscallError](err):
 		return exitEnvironment

@@ -18,6 +18,7 @@ import (
 
 	"headwater/internal/dag"
 	"headwater/internal/event"
+	"headwater/internal/nix"
 )
 
 // Engine makes nodes' outputs valid in a store.
@@ -129,6 +130,24 @@ func (f *BuildFailed) Tail() string {
 		tail += "\nthe whole log: " + f.LogPath
 	}
 	return tail
+}
+
+// ContentError says that a content-addressed object did not become what its node says: whoever told the node's hash is to blame.
+type ContentError struct {
+	Node       *dag.Node
+	Want, Have nix.Hash
+}
+
+func (e *ContentError) Error() string {
+	return fmt.Sprintf("make %s: what was made is not what its path says: want %s, have %s", e.Node.Name, e.Want.SRI(), e.Have.SRI())
+}
+
+// Hint says what to do.
+func (e *ContentError) Hint() string {
+	if e.Node.Kind == dag.Root {
+		return "another release of Headwater, which unpacks otherwise, may have written the lock: run headwater lock --update"
+	}
+	return ""
 }
 
 // EventNode is how events name a node.

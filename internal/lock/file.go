@@ -170,7 +170,7 @@ func (f *File) Marshal() ([]byte, error) {
 	out.Date = f.Date.UTC().Truncate(time.Second)
 	out.Components = maps.Clone(f.Components)
 	for name, c := range out.Components {
-		c.Artifacts = slices.Clone(c.Artifacts)
+		c.Artifacts = append([]Artifact{}, c.Artifacts...) // never nil, which JSON has no list for
 		slices.SortFunc(c.Artifacts, func(a, b Artifact) int {
 			return strings.Compare(a.sortKey(), b.sortKey())
 		})

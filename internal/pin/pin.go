@@ -103,10 +103,7 @@ func (p *pinner) root(ctx context.Context, name string) (lock.Root, error) {
 		return lock.Root{}, err
 	}
 	r := lock.Root{Suites: want.Suites, Wanted: want.Packages, Packages: packages}
-	if slices.Equal(packages, old.Packages) {
-		r.NARHash = old.NARHash
-		return r, nil
-	}
+	// Also where the packages are the same: another release of Headwater may unpack them otherwise.
 	p.tell("unpacking root %s: %d packages", name, len(packages))
 	r.NARHash, err = p.Roots.Hash(ctx, name, packages)
 	return r, err

@@ -1,8 +1,8 @@
 // Package ecosystemtest builds small services with the real parts: pinned Debian roots, the registries that the machine's
 // clients are set to, the local engine. Ecosystems' tests use it.
 //
-// A project is a folder with a headwater.yaml, its headwater.lock, and the source that the recipe names. Run the test with
-// -lock to write the lock anew.
+// A project is a folder with a headwater.yaml, its headwater.lock (written by headwater lock), and the source that the recipe
+// names.
 //
 // All tests of a user share one store, in the user's cache folder, so that what several of them need (roots, toolchains) is
 // fetched and unpacked once. What a test is about is built each time all the same: Build builds it again where the store has
@@ -12,7 +12,6 @@ package ecosystemtest
 import (
 	"context"
 	"errors"
-	"flag"
 	"os"
 	"path/filepath"
 	"sync"
@@ -28,7 +27,6 @@ import (
 	"headwater/internal/fetch"
 	"headwater/internal/graph"
 	"headwater/internal/lock"
-	"headwater/internal/nix"
 	"headwater/internal/pin"
 	"headwater/internal/recipe"
 	"headwater/internal/registry"
@@ -37,8 +35,6 @@ import (
 	"headwater/internal/source"
 	"headwater/internal/store"
 )
-
-var relock = flag.Bool("lock", false, "write the test projects' headwater.lock anew")
 
 // Main runs the tests of a package that uses Open; its TestMain calls it and nothing else.
 func Main(m *testing.M) {
@@ -73,9 +69,6 @@ func Open(t testing.TB, dir string, ecosystems ...ecosystem.Ecosystem) *Project 
 	p.must(err)
 	p.openStore()
 	name := filepath.Join(dir, "headwater.lock")
-	if *relock {
-		p.lock(name)
-	}
 	data, err = os.ReadFile(name)
 	p.must(err)
 	locked, err := lock.Parse(data)
@@ -136,35 +129,6 @@ func (p *Project) fetch(ctx context.Context, a artifact.Artifact, dst string, pr
 }
 
 func (p *Project) network() *pin.Network { return &pin.Network{Store: p.Store, Fetcher: p.client} }
-
-func (p *Project) lock(name string) {
-	p.t.Helper()
-	now := time.Now()
-	p.connect(now)
-	f, err := pin.Lock(p.t.Context(), pin.Config{
-		Recipe: p.recipe, Source: p.tree.FS(), Update: true, Ecosystems: p.ecosystems, Network: p.network(), Roots: roots{p}, Now: now,
-		Events: event.Discard,
-		Realise: func(ctx context.Context, n *dag.Node) (string, error) {
-			_, err := p.engine.Realise(ctx, []*dag.Node{n}, engine.Options{})
-			return p.Store.RealPath(n.Path()), err
-		},
-	})
-	p.must(err)
-	data, err := f.Marshal()
-	p.must(err)
-	p.must(os.WriteFile(name+".new", data, 0o644))
-	p.must(os.Rename(name+".new", name))
-}
-
-type roots struct{ *Project }
-
-func (r roots) Resolve(ctx context.Context, want recipe.Root) ([]lock.Artifact, error) {
-	return r.resolver.Resolve(ctx, want)
-}
-
-func (r roots) Hash(ctx context.Context, name string, packages []lock.Artifact) (nix.Hash, error) {
-	return rootfs.Pin(ctx, rootfs.PinRequest{Name: name, Packages: packages, Archive: r.network(), Store: r.Store})
-}
 
 // Build builds the nodes that the names say ("server" is a component's), with all cores where the store does not have them,
 // then once more with one core, and sees that both give the same. It returns what each wrote to its log the second time.

@@ -30,6 +30,7 @@ import (
 	"headwater/internal/lock"
 	"headwater/internal/nix"
 	"headwater/internal/recipe"
+	"headwater/internal/roottest"
 	"headwater/internal/sandbox"
 )
 
@@ -388,36 +389,33 @@ func (s *shop) derive(t testing.TB, c lock.Component) (*dag.Node, map[string]*da
 	return n, nodes, err
 }
 
-// lab is where nodes are realised, and with which interpreter. All tests share what is realised: a node's path tells all of
-// it. TestMain sets it.
-var lab struct{ dir, python string }
+// interpreter is the Python that the scripts run on: the tests run inside the root that builds the shop.
+const interpreter = "/usr/bin/python3.13"
+
+// lab is where nodes are realised. All tests share what is realised: a node's path tells all of it. TestMain sets it.
+var lab struct{ dir string }
 
 func TestMain(m *testing.M) {
 	sandbox.RunInit()
+	os.Exit(roottest.Run("testdata/shop/headwater.lock", "build", func() int { return inLab(m) }))
+}
+
+func inLab(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "python-test-")
 	if err != nil {
 		panic(err)
 	}
-	lab.dir, lab.python = dir, interpreter()
-	code := m.Run()
-	if err := os.RemoveAll(dir); err != nil {
-		panic(err)
-	}
-	os.Exit(code)
+	defer func() {
+		if err := os.RemoveAll(dir); err != nil {
+			panic(err)
+		}
+	}()
+	lab.dir = dir
+	return m.Run()
 }
 
-// interpreter is a Python that the scripts run on.
-func interpreter() string {
-	out, err := exec.Command("python3", "-c", "import sys; print(sys.executable, sys.version_info >= (3, 11))").CombinedOutput()
-	exe, recent, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
-	if err != nil || recent != "True" {
-		panic(fmt.Sprintf("tests need Python 3.11 or later as python3: %s, %v", out, err))
-	}
-	return exe
-}
-
-// realise does what the node's script does, outside a root and with this machine's interpreter: the paths of the root and
-// of the store are replaced by folders of the test.
+// realise does what the node's script does, outside a sandbox: the paths of the build and of the store are replaced by folders
+// of the test.
 func (s *shop) realise(t testing.TB, n *dag.Node) (string, error) {
 	t.Helper()
 	out := filepath.Join(lab.dir, filepath.Base(string(n.Path())))
@@ -432,7 +430,7 @@ func (s *shop) realise(t testing.TB, n *dag.Node) (string, error) {
 		return out, os.WriteFile(out, s.shelf.files[a.File], 0o644)
 	}
 	build := filepath.Join(lab.dir, filepath.Base(string(n.Path()))+".work", "build")
-	replace := []string{"/usr/bin/python3.13", lab.python, "/build/env", build + "/env", "/build/member", build + "/member", "/opt/venv", out, "/app", build + "/app"}
+	replace := []string{"/build/env", build + "/env", "/build/member", build + "/member", "/opt/venv", out, "/app", build + "/app"}
 	for _, in := range n.Inputs {
 		if in.Content != nil {
 			continue
@@ -462,7 +460,7 @@ func (s *shop) realise(t testing.TB, n *dag.Node) (string, error) {
 		}
 		env[k] = v
 	}
-	env["python"], env["out"], env["CORES"], env["PATH"] = lab.python, out, "2", os.Getenv("PATH")
+	env["python"], env["out"], env["CORES"], env["PATH"] = interpreter, out, "2", os.Getenv("PATH")
 	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", env["scriptPath"])
 	cmd.Dir = build
 	for k, v := range env {

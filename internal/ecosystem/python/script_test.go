@@ -31,7 +31,7 @@ func install(t *testing.T, venv string, cores int, wheels map[string][]byte) err
 		Python   string  `json:"python"`
 		Bytecode bool    `json:"bytecode"`
 		Wheels   []entry `json:"wheels"`
-	}{venv, lab.python, true, []entry{}}
+	}{venv, interpreter, true, []entry{}}
 	for name, data := range wheels {
 		path := filepath.Join(dir, fmt.Sprintf("store-%d", len(spec.Wheels)))
 		if err := os.WriteFile(path, data, 0o600); err != nil {
@@ -61,7 +61,7 @@ func script(t *testing.T, name, dir string, cores int, spec any, args ...string)
 	if name == "build.py" {
 		flags = []string{"-P"}
 	}
-	cmd := exec.CommandContext(t.Context(), lab.python, slices.Concat(flags, []string{path, file}, args)...)
+	cmd := exec.CommandContext(t.Context(), interpreter, slices.Concat(flags, []string{path, file}, args)...)
 	cmd.Dir, cmd.Env = dir, []string{fmt.Sprint("CORES=", cores), "PYTHONDONTWRITEBYTECODE=1"}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
@@ -138,7 +138,7 @@ func TestInstall(t *testing.T) {
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
-	if got["bin/python"+version] != lab.python || got["lib64"] != "lib" {
+	if got["bin/python"+version] != interpreter || got["lib64"] != "lib" {
 		t.Errorf("bin/python leads to %q, lib64 to %q", got["bin/python"+version], got["lib64"])
 	}
 	if want := "-rwxr-xr-x #!" + venv + "/bin/python -u\nprint('tool')\n"; got["bin/tool"] != want {
@@ -163,7 +163,7 @@ func TestInstall(t *testing.T) {
 
 // TestInstallIsDeterministic compiles much real code, by one process and by two, which so come to it in another order.
 func TestInstallIsDeterministic(t *testing.T) {
-	stdlib, err := exec.Command(lab.python, "-c", "import os; print(os.path.dirname(os.__file__))").Output()
+	stdlib, err := exec.Command(interpreter, "-c", "import os; print(os.path.dirname(os.__file__))").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"headwater/internal/engine"
 	"headwater/internal/nix"
 	"headwater/internal/store"
 )
@@ -34,7 +35,7 @@ func (j *job) write(ctx context.Context) error {
 		return fmt.Errorf("make %s: %w", n.Name, err)
 	}
 	if got != info.CA.Hash {
-		return fmt.Errorf("make %s: what was made is not what its path says: want %s, have %s", n.Name, info.CA.Hash.SRI(), got.SRI())
+		return &engine.ContentError{Node: n, Want: info.CA.Hash, Have: got}
 	}
 	if p, err := nix.FixedPath(n.Path().Name(), info.CA, info.Refs, false); err != nil || p != n.Path() {
 		return fmt.Errorf("make %s: its content address belongs to %s, not to %s", n.Name, p, n.Path())

@@ -365,7 +365,8 @@ func TestRefusesContentThatIsNotWhatItsPathSays(t *testing.T) {
 	c.mode = 0o555
 	n.Content = c
 	_, err := l.realise(engine.Options{}, n)
-	if err == nil || !strings.Contains(err.Error(), "not what its path says") {
+	var wrong *engine.ContentError
+	if !errors.As(err, &wrong) || wrong.Node != n || wrong.Want != c.ContentAddress().Hash && wrong.Have == wrong.Want {
 		t.Error(err)
 	}
 	l.clean()
