@@ -171,8 +171,8 @@ func allOutputs(n *dag.Node) []nix.StorePath {
 	return paths
 }
 
-// count is the number of nodes of the whole graph.
-func count(goals []*dag.Node) int {
+// Count is the number of nodes of the whole graph.
+func Count(goals []*dag.Node) int {
 	seen := make(map[*dag.Node]bool, len(goals))
 	var visit func([]*dag.Node)
 	visit = func(nodes []*dag.Node) {

@@ -40,7 +40,7 @@ func Schedule(ctx context.Context, goals []*dag.Node, w Worker, opts Options) (R
 	if err := p.plan(ctx, goals, opts.Check); err != nil {
 		return Result{}, err
 	}
-	opts.Events(event.Planned{Total: count(goals), Todo: len(p.ordered)})
+	opts.Events(event.Planned{Total: Count(goals), Todo: len(p.ordered)})
 	if len(p.ordered) == 0 {
 		return Result{}, nil
 	}
