@@ -1,0 +1,268 @@
+package export
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"headwater/internal/dag"
+	"headwater/internal/nix"
+	"headwater/internal/nix/drv"
+)
+
+// unsayable are attributes that "derivation" takes for its own, or that stand in the way of its result being a path.
+func unsayable() []string {
+	return []string{"args", "__ignoreNulls", "__structuredAttrs", "__contentAddressed", "__impure", "__toString", "__json"}
+}
+
+// derivation is the call that makes n's derivation.
+func (w *writer) derivation(n *dag.Node) (string, error) {
+	d := n.Drv
+	fail := func(format string, args ...any) (string, error) {
+		return "", &InexpressibleError{n.Name, fmt.Sprintf(format, args...)}
+	}
+	attrs, err := attributes(d)
+	if err != nil {
+		return fail("%v", err)
+	}
+	refs, err := w.inputs(n)
+	if err != nil {
+		return fail("%v", err)
+	}
+	used := map[string]bool{}
+	say := func(v string, indent int) string { return str(refs.split(v, used), indent) }
+	head := fmt.Sprintf("    name = %s;\n    system = %s;\n    builder = %s", literal(d.Name), say(d.System, 4), say(d.Builder, 4))
+	body := listed("args", d.Args, say) + attrs.text(refs, used)
+	return "derivation {\n" + head + refs.unsaid(used) + ";\n" + body + "  }", nil
+}
+
+// listed is an attribute that is a list of strings, one a line; nothing where the list is empty.
+func listed(name string, values []string, say func(string, int) string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	var s strings.Builder
+	fmt.Fprintf(&s, "    %s = [\n", name)
+	for _, v := range values {
+		s.WriteString("      " + say(v, 6) + "\n")
+	}
+	s.WriteString("    ];\n")
+	return s.String()
+}
+
+// inputs finds what the derivation's inputs are called.
+func (w *writer) inputs(n *dag.Node) (references, error) {
+	r := references{}
+	byID := map[nix.StorePath]*dag.Node{}
+	for _, in := range n.Inputs {
+		byID[in.ID()] = in
+	}
+	for _, p := range slices.Sorted(maps.Keys(n.Drv.InputDrvs)) {
+		in := byID[p]
+		if in == nil || in.Drv == nil {
+			return nil, fmt.Errorf("its input %s is not in the graph", p)
+		}
+		if len(n.Drv.InputDrvs[p]) == 0 {
+			return nil, fmt.Errorf("it uses no output of its input %s", p)
+		}
+		for _, o := range n.Drv.InputDrvs[p] {
+			expr := w.names[in]
+			if len(in.Outputs) > 1 || o != "out" {
+				expr += "." + attribute(o)
+			}
+			out, ok := in.Outputs[o]
+			if !ok {
+				return nil, fmt.Errorf("its input %s has no output %s", p, o)
+			}
+			r.add(out, expr)
+		}
+	}
+	for _, p := range n.Drv.InputSrcs {
+		in := byID[p]
+		if in == nil || in.Drv != nil {
+			return nil, fmt.Errorf("its input %s is not in the graph", p)
+		}
+		r.add(p, w.names[in])
+	}
+	return r, nil
+}
+
+// reference is an input by its path and by what it is called.
+type reference struct {
+	path nix.StorePath
+	expr string
+}
+
+// references are a derivation's inputs, by their paths' digests.
+type references map[string][]reference
+
+func (r references) add(p nix.StorePath, expr string) {
+	r[p.Digest()] = append(r[p.Digest()], reference{p, expr})
+}
+
+// exprs lists what all inputs are called, sorted.
+func (r references) exprs() []string {
+	var list []string
+	for _, refs := range r {
+		for _, ref := range refs {
+			list = append(list, ref.expr)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// unsaid adds the inputs that were not used to a string, without changing it.
+func (r references) unsaid(used map[string]bool) string {
+	list := slices.DeleteFunc(r.exprs(), func(e string) bool { return used[e] })
+	if len(list) == 0 {
+		return ""
+	}
+	return " + needing [ \"${" + strings.Join(list, "}\" \"${") + "}\" ]"
+}
+
+// split cuts s at the paths of inputs and notes which were used. A path that is no input's stays text: naming it would make
+// it one.
+func (r references) split(s string, used map[string]bool) []part {
+	var parts []part
+	const prefix = nix.StoreDir + "/"
+	done := 0
+	for at := 0; ; {
+		i := strings.Index(s[at:], prefix)
+		if i < 0 {
+			break
+		}
+		at += i
+		ref, ok := r.at(s[at:])
+		if !ok {
+			at += len(prefix)
+			continue
+		}
+		if at > done {
+			parts = append(parts, part{text: s[done:at]})
+		}
+		parts = append(parts, part{expr: ref.expr})
+		used[ref.expr] = true
+		at += len(ref.path)
+		done = at
+	}
+	if done < len(s) || len(parts) == 0 {
+		parts = append(parts, part{text: s[done:]})
+	}
+	return parts
+}
+
+// at is the input whose path s begins with.
+func (r references) at(s string) (reference, bool) {
+	const start, end = len(nix.StoreDir) + 1, len(nix.StoreDir) + 33
+	if len(s) < end {
+		return reference{}, false
+	}
+	for _, ref := range r[s[start:end]] {
+		if strings.HasPrefix(s, string(ref.path)) {
+			return ref, true
+		}
+	}
+	return reference{}, false
+}
+
+// call is what "derivation" is given besides name, system, builder and args.
+type call struct {
+	outputs    []string          // nil: not given
+	env        map[string]string // without the outputs' own variables; nil with structured attributes
+	structured map[string]any    // nil without structured attributes
+}
+
+// attributes finds the call that makes d's environment, or why there is none.
+func attributes(d *drv.Derivation) (*call, error) {
+	for name := range d.Outputs {
+		if slices.Contains([]string{"all", "drvAttrs", "drvPath", "outPath", "outputName", "type"}, name) {
+			return nil, fmt.Errorf("its output %s hides an attribute of the derivation's", name)
+		}
+	}
+	if strings.ContainsRune(d.Builder+d.System+strings.Join(d.Args, ""), 0) {
+		return nil, fmt.Errorf("it has a NUL byte, which strings cannot have")
+	}
+	if d.Name == "" || d.System == "" || d.Builder == "" {
+		return nil, fmt.Errorf("it has no name, system or builder")
+	}
+	c := &call{}
+	if _, ok := d.Env[structuredVar]; ok {
+		return c, c.readStructured(d)
+	}
+	c.env = maps.Clone(d.Env)
+	for k, want := range map[string]string{"name": d.Name, "system": d.System, "builder": d.Builder} {
+		if have, ok := d.Env[k]; !ok || have != want {
+			return nil, fmt.Errorf("variable %s is %q, is always %q", k, have, want)
+		}
+		delete(c.env, k)
+	}
+	for name := range d.Outputs {
+		if _, ok := d.Env[name]; !ok {
+			return nil, fmt.Errorf("variable %s is not set to the output", name)
+		}
+		delete(c.env, name)
+	}
+	if s, ok := c.env["outputs"]; ok {
+		c.outputs = strings.Split(s, " ")
+		delete(c.env, "outputs")
+	}
+	for k, v := range c.env {
+		if slices.Contains(unsayable(), k) {
+			return nil, fmt.Errorf("a variable cannot be called %s", k)
+		}
+		if strings.ContainsRune(k+v, 0) {
+			return nil, fmt.Errorf("variable %q has a NUL byte, which strings cannot have", k)
+		}
+	}
+	return c, c.check(d, func(k string) (string, bool) { v, ok := c.env[k]; return v, ok })
+}
+
+// check tells whether outputs and content address are what the call makes of them.
+func (c *call) check(d *drv.Derivation, get func(string) (string, bool)) error {
+	have := slices.Clone(c.outputs)
+	if have == nil {
+		have = []string{"out"}
+	}
+	slices.Sort(have)
+	if !slices.Equal(have, d.OutputNames()) {
+		return fmt.Errorf("its outputs are %q, its attributes say %q", d.OutputNames(), have)
+	}
+	text, fixed := get("outputHash")
+	if !fixed && !d.IsFixed() {
+		return nil
+	}
+	algo, _ := get("outputHashAlgo")
+	mode, _ := get("outputHashMode")
+	hash, err := nix.ParseHash(nix.Algo(algo), text)
+	method, known := map[string]nix.Method{"": nix.Flat, "flat": nix.Flat, "recursive": nix.NAR, "nar": nix.NAR}[mode]
+	want := d.Outputs["out"].CA
+	if err != nil || !known || want.Hash != hash || want.Method != method {
+		return fmt.Errorf("its output is fixed to %q, its attributes outputHash, outputHashAlgo and outputHashMode say %q, %q and %q", want, text, algo, mode)
+	}
+	return nil
+}
+
+// text is the attributes as they stand in the call.
+func (c *call) text(refs references, used map[string]bool) string {
+	var s strings.Builder
+	if c.outputs != nil {
+		s.WriteString("    outputs = [")
+		for _, o := range c.outputs {
+			s.WriteString(" " + literal(o))
+		}
+		s.WriteString(" ];\n")
+	}
+	if c.structured != nil {
+		s.WriteString("    __structuredAttrs = true;\n")
+		for _, k := range sortedKeys(c.structured) {
+			fmt.Fprintf(&s, "    %s = %s;\n", attribute(k), value(c.structured[k], refs, used, 4))
+		}
+		return s.String()
+	}
+	for _, k := range sortedKeys(c.env) {
+		fmt.Fprintf(&s, "    %s = %s;\n", attribute(k), str(refs.split(c.env[k], used), 4))
+	}
+	return s.String()
+}
