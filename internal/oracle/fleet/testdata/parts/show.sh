@@ -1,0 +1,3 @@
+#!/bin/bash
+# Shows what the parts are.
+cat /app/sums
