@@ -137,7 +137,7 @@ func (w *watch) message(m worker.Message) {
 	case worker.Start:
 		w.start(m)
 	case worker.Stop:
-		if b := w.active[m.ID]; b != nil {
+		if b := w.active[m.ID]; b != nil && !b.told {
 			delete(w.active, m.ID)
 			b.took = time.Since(b.began)
 			w.stop = append(w.stop, b)
@@ -163,6 +163,7 @@ func (w *watch) start(m worker.Start) {
 			return
 		}
 		w.active[m.ID] = b
+		w.inputsEnded(b)
 		w.begin(b)
 		if len(m.Fields) > 1 && m.Fields[1].Text != "" {
 			w.run.opts.Events(event.Message{Text: b.node.Name + ": is built on " + m.Fields[1].Text})
@@ -206,6 +207,17 @@ func (w *watch) line(b *work, text string) {
 	}
 }
 
+// inputsEnded tells that what b needs was built: else it would not begin. The daemon lets activities end some time later.
+func (w *watch) inputsEnded(b *work) {
+	for _, in := range b.node.Inputs {
+		if made := w.byDrv[in.DrvPath]; in.Drv != nil && made != nil && !made.began.IsZero() && !made.told {
+			made.took = time.Since(made.began)
+			w.stop = slices.DeleteFunc(w.stop, func(b *work) bool { return b == made })
+			w.succeeded(made)
+		}
+	}
+}
+
 // settle tells that builds ended well, once that is certain: all that ended so far are counted as done. An activity's end
 // does not say how it ended; where some failed, only the results tell which.
 func (w *watch) settle() {
@@ -213,10 +225,16 @@ func (w *watch) settle() {
 		return
 	}
 	for _, b := range w.stop {
-		w.good++
-		w.finish(b, nil)
+		w.succeeded(b)
 	}
 	w.stop = nil
+}
+
+func (w *watch) succeeded(b *work) {
+	w.good++
+	if err := w.finish(b, nil); err != nil {
+		w.cancel(fmt.Errorf("log of %s: %w", b.node.Name, err))
+	}
 }
 
 // finish tells a node's end, once.
