@@ -17,6 +17,7 @@ import (
 // buildOptions are the flags that all commands share which build something.
 type buildOptions struct {
 	engine  engine.Options
+	where   engineChoice
 	drv     bool
 	outLink string
 }
@@ -28,6 +29,7 @@ func (o *buildOptions) flags(cmd *cobra.Command) {
 	f.BoolVarP(&o.engine.KeepGoing, "keep-going", "k", false, "after a failure, build all that does not need what failed")
 	f.DurationVar(&o.engine.Timeout, "timeout", 0, "how long one build may take (0: no limit)")
 	f.DurationVar(&o.engine.MaxSilent, "max-silent", 0, "how long one build may print nothing (0: no limit)")
+	o.where.flags(cmd)
 }
 
 func (a *app) buildCommand() *cobra.Command {
@@ -54,7 +56,7 @@ func (a *app) build(ctx context.Context, args []string, o buildOptions) error {
 	if o.drv {
 		return a.result("drv", string(g.Package.DrvPath))
 	}
-	b, err := a.openBuilder(ctx, p.lock.Date)
+	b, err := a.openBuilderOn(ctx, p.lock.Date, o.where)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"headwater/internal/engine"
+	"headwater/internal/engine/daemon"
 	"headwater/internal/export"
 	"headwater/internal/fetch"
 	"headwater/internal/graph"
@@ -78,7 +79,7 @@ func exitCode(err error, interrupted bool) int {
 	case is[*usageError](err), is[*recipe.InvalidError](err), is[*recipe.SyntaxError](err), is[*graph.StaleLockError](err), is[*lock.FormatError](err), is[*lock.SyntaxError](err),
 		is[*source.BadTreeError](err), is[*inputError](err), is[*export.OccupiedError](err), is[*export.InexpressibleError](err), is[*registry.SettingsError](err), is[*engine.ContentError](err):
 		return exitInput
-	case is[*fetch.Error](err), is[*fetch.GoneError](err), is[*sandbox.Unavailable](err), is[*registry.UnknownError](err), is[*run.PortError](err), is[*fs.PathError](err), is[*os.SyscallError](err):
+	case is[*fetch.Error](err), is[*fetch.GoneError](err), is[*sandbox.Unavailable](err), is[*registry.UnknownError](err), is[*run.PortError](err), is[*fs.PathError](err), is[*os.SyscallError](err), is[*daemon.ConnectError](err), is[*daemon.Error](err):
 		return exitEnvironment
 	}
 	return exitInternal
