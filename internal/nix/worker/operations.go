@@ -143,19 +143,37 @@ func (c *Client) NARFromPath(ctx context.Context, p nix.StorePath, size int64, f
 		if err := c.messages("send NAR"); err != nil {
 			return err
 		}
-		nar := &io.LimitedReader{R: c.r.r, N: size}
-		if err := f(nar); err != nil {
-			return err
+		nar := &stretch{r: c.r.r, left: size}
+		err := f(nar)
+		if err == nil {
+			_, err = io.Copy(io.Discard, nar)
 		}
-		_, err := io.Copy(io.Discard, nar)
-		if err == nil && nar.N > 0 {
-			err = io.ErrUnexpectedEOF
+		if nar.err != nil { // says more than what f makes of it
+			err = nar.err
 		}
-		if err != nil {
-			return hangup(err)
-		}
-		return nil
+		return err
 	})
+}
+
+// stretch is the next bytes of a connection.
+type stretch struct {
+	r    io.Reader
+	left int64
+	err  error // of the connection
+}
+
+// Read is io.Reader's.
+func (s *stretch) Read(b []byte) (int, error) {
+	if s.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := s.r.Read(b[:min(int64(len(b)), s.left)])
+	s.left -= int64(n)
+	if err != nil {
+		s.err = hangup(err)
+		return n, s.err
+	}
+	return n, nil
 }
 
 // Object is something to add to the daemon's store.
