@@ -112,7 +112,7 @@ func sample(t testing.TB, s *store.Store) nix.StorePath {
 	}
 	low := install(t, s, "low", "at the bottom "+noise(1, 100_000))
 	self := install(t, s, "self", "I am @self@, on "+string(low), low)
-	big := install(t, s, "big", noise(2, 5_000_000)+strings.Repeat("and more ", 1_000_000)+string(texts[0]), texts...)
+	big := install(t, s, "big", noise(2, 300_000)+strings.Repeat("and more ", 100_000)+string(texts[0]), texts...)
 	return install(t, s, "top", "needs "+string(self)+" and "+string(big)+" and "+string(texts[0]), self, big, texts[0])
 }
 

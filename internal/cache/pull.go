@@ -18,6 +18,12 @@ type Pulled struct {
 	Bytes int64           // received
 }
 
+// Take is Pull for who wants to know no more than how many bytes came.
+func (s *Substituter) Take(ctx context.Context, paths []nix.StorePath, progress func(done, total int64)) (int64, error) {
+	done, err := s.Pull(ctx, paths, progress)
+	return done.Bytes, err
+}
+
 // Pull makes the paths valid, with all that they refer to. progress hears of bytes, done and in all; it may be called by several
 // goroutines at a time. If Pull fails, what it had taken by then stays: each path is whole.
 func (s *Substituter) Pull(ctx context.Context, paths []nix.StorePath, progress func(done, total int64)) (Pulled, error) {
@@ -182,7 +188,10 @@ func (p *pulling) download(ctx context.Context, o *offer) (store.Install, func()
 	}
 	defer func() { <-p.downloads }()
 	return o.from.Cache.receive(ctx, p.store, o.info, func(n int64) {
-		p.progress(p.received.Add(n), p.total)
+		const step = 1 << 20 // often enough to be told
+		if done := p.received.Add(n); done/step != (done-n)/step {
+			p.progress(done, p.total)
+		}
 	})
 }
 

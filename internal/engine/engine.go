@@ -79,10 +79,11 @@ func (o Options) WithDefaults() Options {
 
 // Result tells what became of the nodes that were missing. Each list is sorted by ID.
 type Result struct {
-	Realised []*dag.Node // made in this run
-	Reused   []*dag.Node // made by another process meanwhile
-	Failed   []Failure
-	Skipped  []*dag.Node // not tried, or broken off: an input or the run failed
+	Realised    []*dag.Node // made in this run
+	Substituted []*dag.Node // taken from elsewhere, see Substituter
+	Reused      []*dag.Node // made by another process meanwhile
+	Failed      []Failure
+	Skipped     []*dag.Node // not tried, or broken off: an input or the run failed
 }
 
 // Failure is a node and why it failed.
@@ -149,6 +150,9 @@ func (e *ContentError) Hint() string {
 	}
 	return ""
 }
+
+// SubstituteKind is the kind by which events name a node that is substituted.
+const SubstituteKind = "cache"
 
 // EventNode is how events name a node.
 func EventNode(n *dag.Node) event.Node {

@@ -19,7 +19,8 @@ type task struct {
 	critical time.Duration
 	order    int // in which it was found; breaks ties
 	state    state
-	granted  chan struct{} // see Slot
+	granted  chan struct{}   // see Slot
+	take     []nix.StorePath // outputs to substitute; nil: the node is made
 }
 
 type state int
@@ -36,6 +37,8 @@ const (
 // planner finds out what is missing.
 type planner struct {
 	valid   func(context.Context, []nix.StorePath) ([]nix.StorePath, error)
+	offered func(context.Context, []nix.StorePath) ([]nix.StorePath, error) // see Substituter; nil: nothing is
+	refused map[*dag.Node]bool                                              // not to be substituted: that failed
 	tasks   map[*dag.Node]*task
 	ordered []*task
 	known   map[nix.StorePath]bool // wanted outputs: whether they are valid
@@ -48,7 +51,7 @@ type wish struct {
 }
 
 // plan lists what must be realised for the goals; with force, the goals themselves in any case. It goes from the goals
-// down, one query for all nodes at the same distance, and never below a node that is valid.
+// down, one query for all nodes at the same distance, and never below a node that is valid or can be substituted.
 func (p *planner) plan(ctx context.Context, goals []*dag.Node, force bool) error {
 	level := make([]wish, 0, len(goals))
 	for _, g := range goals {
@@ -58,13 +61,23 @@ func (p *planner) plan(ctx context.Context, goals []*dag.Node, force bool) error
 		if err := p.query(ctx, level); err != nil {
 			return err
 		}
+		offered, err := p.substitutes(ctx, level, force)
+		if err != nil {
+			return err
+		}
 		var next []wish
 		for _, w := range level {
-			if p.tasks[w.node] != nil || !force && p.allValid(w.paths) {
+			t := p.tasks[w.node]
+			switch {
+			case t == nil && !force && p.allValid(w.paths), t != nil && t.brings(p.lacking(w.paths)):
 				continue
+			case t == nil:
+				t = &task{node: w.node, order: len(p.ordered), granted: make(chan struct{}, 1)}
+				p.tasks[w.node], p.ordered = t, append(p.ordered, t)
 			}
-			t := &task{node: w.node, order: len(p.ordered), granted: make(chan struct{}, 1)}
-			p.tasks[w.node], p.ordered = t, append(p.ordered, t)
+			if t.take = offered[w.node]; t.take != nil {
+				continue // nobody needs its inputs
+			}
 			for _, in := range w.node.Inputs {
 				next = append(next, wish{in, wantedOf(w.node, in)})
 			}
@@ -98,6 +111,77 @@ func (p *planner) query(ctx context.Context, level []wish) error {
 	return nil
 }
 
+// substitutes finds the nodes of a level whose missing outputs can all be substituted, and which outputs those are.
+func (p *planner) substitutes(ctx context.Context, level []wish, force bool) (map[*dag.Node][]nix.StorePath, error) {
+	if p.offered == nil || force {
+		return nil, nil
+	}
+	want := map[*dag.Node][]nix.StorePath{}
+	var ask []nix.StorePath
+	for _, w := range level {
+		missing, t := p.lacking(w.paths), p.tasks[w.node]
+		if len(missing) == 0 || t != nil && t.brings(missing) || p.refused[w.node] || !substitutable(w.node) {
+			continue
+		}
+		if t != nil && want[w.node] == nil { // it brings some, more are wanted
+			missing = append(missing, t.take...)
+		}
+		want[w.node] = append(want[w.node], missing...)
+		ask = append(ask, missing...)
+	}
+	if len(ask) == 0 {
+		return nil, nil
+	}
+	list, err := p.offered(ctx, distinct(ask))
+	if err != nil {
+		return nil, fmt.Errorf("look for substitutes: %w", err)
+	}
+	offered := make(map[nix.StorePath]bool, len(list))
+	for _, path := range list {
+		offered[path] = true
+	}
+	for n, paths := range want {
+		want[n] = distinct(paths)
+		if slices.ContainsFunc(paths, func(path nix.StorePath) bool { return !offered[path] }) {
+			delete(want, n)
+		}
+	}
+	return want, nil
+}
+
+func distinct(paths []nix.StorePath) []nix.StorePath {
+	return slices.Compact(slices.Sorted(slices.Values(paths)))
+}
+
+// brings tells whether the task makes all of the paths valid: it makes all outputs, or substitutes these.
+func (t *task) brings(paths []nix.StorePath) bool {
+	return t.take == nil || !slices.ContainsFunc(paths, func(path nix.StorePath) bool { return !slices.Contains(t.take, path) })
+}
+
+// substitutable tells what is worth asking others for: not what is at hand, the source and small files, nor what says that it is
+// to be built here.
+func substitutable(n *dag.Node) bool {
+	if n.Drv == nil {
+		return n.Kind != dag.Src && n.Kind != dag.Text
+	}
+	const name = "allowSubstitutes" // true if it is not there
+	attrs, err := n.Drv.Attrs()
+	if err != nil {
+		return false // building it will tell
+	}
+	_, set := n.Drv.Env[name]
+	if structured := attrs.Structured(); structured != nil {
+		_, set = structured[name]
+	}
+	allowed, err := attrs.Bool(name)
+	return err == nil && (allowed || !set)
+}
+
+// lacking are those of the paths that are not valid.
+func (p *planner) lacking(paths []nix.StorePath) []nix.StorePath {
+	return slices.DeleteFunc(slices.Clone(paths), func(path nix.StorePath) bool { return p.known[path] })
+}
+
 func (p *planner) allValid(paths []nix.StorePath) bool {
 	return !slices.ContainsFunc(paths, func(path nix.StorePath) bool { return !p.known[path] })
 }
@@ -105,6 +189,9 @@ func (p *planner) allValid(paths []nix.StorePath) bool {
 // link tells each task what waits for it.
 func (p *planner) link() {
 	for _, t := range p.ordered {
+		if t.take != nil {
+			continue
+		}
 		for _, in := range t.node.Inputs {
 			if need := p.tasks[in]; need != nil {
 				t.waits++
@@ -129,7 +216,7 @@ func (p *planner) weigh(estimate func(*dag.Node) time.Duration) error {
 		t.critical = users[t] + max(estimate(t.node), 1)
 		for _, in := range t.node.Inputs {
 			need := p.tasks[in]
-			if need == nil {
+			if need == nil || t.take != nil {
 				continue
 			}
 			users[need] = max(users[need], t.critical)

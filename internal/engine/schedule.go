@@ -23,6 +23,14 @@ type Worker interface {
 	Estimate(*dag.Node) time.Duration
 }
 
+// Substituter is a Worker that may know how outputs can be had without being made. A node that is substituted needs no inputs.
+type Substituter interface {
+	// Substitutable tells which of the paths, which are not valid, can be had with all that they need.
+	Substitutable(context.Context, []nix.StorePath) ([]nix.StorePath, error)
+	// Substitute makes outputs of a node valid. It may be called by several goroutines. If it fails, the node is made instead.
+	Substitute(context.Context, *dag.Node, []nix.StorePath) (Done, error)
+}
+
 // Done tells how a node was realised.
 type Done struct {
 	Reused  bool   // it had been made meanwhile by another process
@@ -34,33 +42,54 @@ type Done struct {
 const unknownDuration = time.Second
 
 // Schedule realises the goals. Its one goroutine decides; every node in work has another, and none outlives the call.
+//
+// It works in rounds: what could not be substituted, though that was the plan, is planned anew, to be made.
 func Schedule(ctx context.Context, goals []*dag.Node, w Worker, opts Options) (Result, error) {
 	opts = opts.WithDefaults()
-	p := planner{valid: w.Valid, tasks: map[*dag.Node]*task{}, known: map[nix.StorePath]bool{}}
-	if err := p.plan(ctx, goals, opts.Check); err != nil {
-		return Result{}, err
-	}
-	opts.Events(event.Planned{Total: Count(goals), Todo: len(p.ordered)})
-	if len(p.ordered) == 0 {
-		return Result{}, nil
-	}
-	err := p.weigh(func(n *dag.Node) time.Duration {
-		if d := w.Estimate(n); d > 0 {
-			return d
+	r := rounds{worker: w, opts: opts, goals: goals, refused: map[*dag.Node]bool{}, failed: map[*dag.Node]bool{}}
+	for {
+		again, err := r.next(ctx)
+		if !again {
+			r.result.sort()
+			return r.result, err
 		}
-		return unknownDuration
-	})
-	if err != nil {
-		return Result{}, err
+	}
+}
+
+// rounds is what lasts from one round to the next.
+type rounds struct {
+	worker  Worker
+	opts    Options
+	goals   []*dag.Node
+	refused map[*dag.Node]bool // could not be substituted
+	failed  map[*dag.Node]bool // not to be tried again
+	result  Result
+}
+
+// next is one round. There has to be another if again is true.
+func (r *rounds) next(ctx context.Context) (again bool, err error) {
+	p := planner{valid: r.worker.Valid, refused: r.refused, tasks: map[*dag.Node]*task{}, known: map[nix.StorePath]bool{}}
+	if s, ok := r.worker.(Substituter); ok {
+		p.offered = s.Substitutable
+	}
+	if err := p.plan(ctx, r.goals, r.opts.Check); err != nil {
+		return false, err
+	}
+	r.opts.Events(event.Planned{Total: Count(r.goals), Todo: len(p.ordered)})
+	if len(p.ordered) == 0 {
+		return false, r.result.err()
+	}
+	if err := p.weigh(r.estimate); err != nil {
+		return false, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	s := scheduler{
-		worker: w, opts: opts, cancel: cancel, reports: make(chan report),
-		builds: pool{free: opts.Jobs}, fetches: pool{free: opts.Fetches},
+		rounds: r, cancel: cancel, reports: make(chan report),
+		builds: pool{free: r.opts.Jobs}, fetches: pool{free: r.opts.Fetches},
 	}
 	for _, t := range p.ordered {
-		if t.waits == 0 {
+		if t.waits == 0 && !r.failed[t.node] {
 			s.enqueue(t)
 		}
 	}
@@ -68,18 +97,25 @@ func Schedule(ctx context.Context, goals []*dag.Node, w Worker, opts Options) (R
 	return s.finish(ctx, p.ordered)
 }
 
+func (r *rounds) estimate(n *dag.Node) time.Duration {
+	if d := r.worker.Estimate(n); d > 0 {
+		return d
+	}
+	return unknownDuration
+}
+
 // errStopped is the cause when a node's failure ends the run.
 var errStopped = errors.New("stopped: another node failed")
 
+// scheduler is one round's.
 type scheduler struct {
-	worker  Worker
-	opts    Options
+	*rounds
 	cancel  context.CancelCauseFunc
 	reports chan report
 	builds  pool
 	fetches pool
 	working int // goroutines
-	result  Result
+	replan  bool
 }
 
 // pool is a number of slots and the tasks that want one.
@@ -106,10 +142,19 @@ const (
 )
 
 func (s *scheduler) poolOf(t *task) *pool {
-	if isFetch(t.node) {
+	if t.take != nil || isFetch(t.node) {
 		return &s.fetches
 	}
 	return &s.builds
+}
+
+// event is how events name the task: its node, and that it comes from a cache.
+func (t *task) event() event.Node {
+	n := EventNode(t.node)
+	if t.take != nil {
+		n.Kind = SubstituteKind
+	}
+	return n
 }
 
 // isFetch tells what waits for the network, not for a processor.
@@ -150,10 +195,16 @@ func (s *scheduler) fill(ctx context.Context, p *pool) {
 }
 
 func (s *scheduler) work(ctx context.Context, t *task) {
-	s.opts.Events(event.Started{Node: EventNode(t.node)})
+	s.opts.Events(event.Started{Node: t.event()})
 	began := time.Now()
 	slot := &Slot{task: t, reports: s.reports, held: true}
-	done, err := s.worker.Realise(ctx, t.node, slot)
+	var done Done
+	var err error
+	if t.take != nil {
+		done, err = s.worker.(Substituter).Substitute(ctx, t.node, t.take)
+	} else {
+		done, err = s.worker.Realise(ctx, t.node, slot)
+	}
 	if !slot.held {
 		// Only cancelling makes that happen; the count of free slots does not matter any more.
 		err = errors.Join(err, context.Cause(ctx))
@@ -176,14 +227,16 @@ func (s *scheduler) handle(ctx context.Context, r report) {
 
 func (s *scheduler) ended(ctx context.Context, r report) {
 	s.opts.Events(event.Finished{
-		Node: EventNode(r.task.node), Duration: r.took, Bytes: r.done.Bytes, LogPath: r.done.LogPath, Err: r.err,
+		Node: r.task.event(), Duration: r.took, Bytes: r.done.Bytes, LogPath: r.done.LogPath, Err: r.err,
 	})
 	if r.err != nil {
 		s.failed(ctx, r)
 		return
 	}
 	r.task.state = done
-	if r.done.Reused {
+	if r.task.take != nil {
+		s.result.Substituted = append(s.result.Substituted, r.task.node)
+	} else if r.done.Reused {
 		s.result.Reused = append(s.result.Reused, r.task.node)
 	} else {
 		s.result.Realised = append(s.result.Realised, r.task.node)
@@ -200,6 +253,13 @@ func (s *scheduler) failed(ctx context.Context, r report) {
 		r.task.state = skipped // broken off
 		return
 	}
+	if n := r.task.node; r.task.take != nil {
+		r.task.state = skipped
+		s.refused[n], s.replan = true, true
+		s.opts.Events(event.Message{Level: event.Warning, Text: n.Name + " could not be substituted; it is built instead"})
+		return
+	}
+	s.rounds.failed[r.task.node] = true
 	r.task.state = failed
 	s.result.Failed = append(s.result.Failed, Failure{Node: r.task.node, Err: r.err})
 	if !s.opts.KeepGoing {
@@ -207,27 +267,38 @@ func (s *scheduler) failed(ctx context.Context, r report) {
 	}
 }
 
-// finish sorts the result out.
-func (s *scheduler) finish(ctx context.Context, tasks []*task) (Result, error) {
-	r := s.result
+// finish says whether another round is needed, and what became of the tasks otherwise.
+func (s *scheduler) finish(ctx context.Context, tasks []*task) (again bool, err error) {
+	if s.replan && ctx.Err() == nil {
+		return true, nil
+	}
 	for _, t := range tasks {
-		if t.state != done && t.state != failed {
-			r.Skipped = append(r.Skipped, t.node)
+		if t.state != done && t.state != failed && !s.rounds.failed[t.node] {
+			s.result.Skipped = append(s.result.Skipped, t.node)
 		}
 	}
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, errStopped) {
+		return false, err
+	}
+	return false, s.result.err()
+}
+
+func (r *Result) sort() {
 	byID := func(a, b *dag.Node) int { return cmp.Compare(a.ID(), b.ID()) }
 	slices.SortFunc(r.Realised, byID)
+	slices.SortFunc(r.Substituted, byID)
 	slices.SortFunc(r.Reused, byID)
 	slices.SortFunc(r.Skipped, byID)
 	slices.SortFunc(r.Failed, func(a, b Failure) int { return byID(a.Node, b.Node) })
-	if err := context.Cause(ctx); err != nil && !errors.Is(err, errStopped) {
-		return r, err
-	}
+}
+
+// err joins what went wrong with nodes.
+func (r *Result) err() error {
 	var errs []error
-	for _, f := range r.Failed {
+	for _, f := range slices.SortedFunc(slices.Values(r.Failed), func(a, b Failure) int { return cmp.Compare(a.Node.ID(), b.Node.ID()) }) {
 		errs = append(errs, f.Err)
 	}
-	return r, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 // Slot is a node's right to be worked on. Waiting for another process is no work: Yield lends the slot to others meanwhile.

@@ -199,6 +199,145 @@ func TestScheduleMakesWhatIsMissingOnceInOrder(t *testing.T) {
 	})
 }
 
+// cached is a Worker that can substitute.
+type cached struct {
+	*simulation
+	offers, lies map[nix.StorePath]bool
+	took         []string
+}
+
+func (c *cached) Substitutable(_ context.Context, paths []nix.StorePath) ([]nix.StorePath, error) {
+	for _, p := range paths {
+		if c.there[p] {
+			c.faults = append(c.faults, "asked for "+p.Name()+", which is there")
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(paths), func(p nix.StorePath) bool { return !c.offers[p] }), nil
+}
+
+func (c *cached) Substitute(ctx context.Context, n *dag.Node, paths []nix.StorePath) (engine.Done, error) {
+	if err := sleep(ctx, time.Second); err != nil {
+		return engine.Done{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range paths {
+		if c.lies[p] {
+			return engine.Done{}, errors.New("lied")
+		}
+		c.there[p] = true
+	}
+	c.took = append(c.took, n.Name)
+	return engine.Done{}, nil
+}
+
+// What others have is taken from them, and what it needs is not made; where that fails, it is made after all.
+func TestScheduleSubstitutes(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		w := drawWorld(rt, false, true)
+		c := &cached{simulation: w.sim, offers: map[nix.StorePath]bool{}, lies: map[nix.StorePath]bool{}}
+		for _, n := range w.nodes {
+			c.offers[n.Path()] = rapid.IntRange(0, 2).Draw(rt, "offered") == 0
+			c.lies[n.Path()] = c.offers[n.Path()] && rapid.IntRange(0, 2).Draw(rt, "lie") == 0
+		}
+		var making, taking = map[*dag.Node]bool{}, map[*dag.Node]bool{}
+		var visit func(*dag.Node)
+		visit = func(n *dag.Node) {
+			switch p := n.Path(); {
+			case w.sim.there[p]:
+			case c.offers[p] && !c.lies[p]:
+				taking[n] = true
+			default:
+				making[n] = true
+				for _, in := range n.Inputs {
+					visit(in)
+				}
+			}
+		}
+		for _, g := range w.goals {
+			visit(g)
+		}
+		var result engine.Result
+		var err error
+		inBubble(t, func(ctx context.Context) {
+			result, err = engine.Schedule(ctx, w.goals, c, engine.Options{Jobs: 2})
+		})
+		if err != nil || len(w.sim.faults) > 0 {
+			rt.Fatal(err, w.sim.faults)
+		}
+		if d := cmp.Diff([][]string{keys(making), keys(taking)}, [][]string{names(result.Realised), names(result.Substituted)}); d != "" {
+			rt.Error(d)
+		}
+		slices.Sort(c.took)
+		if d := cmp.Diff(keys(taking), append([]string{}, c.took...)); d != "" {
+			rt.Error(d)
+		}
+		if len(result.Failed)+len(result.Skipped)+len(result.Reused) > 0 {
+			rt.Errorf("%+v", result)
+		}
+	})
+}
+
+// A lie of the cache and a builder's failure in one run: each node fails once, and what can be made is.
+func TestScheduleReplansBesidesFailures(t *testing.T) {
+	inBubble(t, func(ctx context.Context) {
+		broken, low := node("broken"), node("low")
+		high, above := node("high", low), node("above", broken)
+		c := &cached{
+			simulation: &simulation{fails: map[*dag.Node]bool{broken: true}, there: map[nix.StorePath]bool{}, spans: map[*dag.Node]*span{}},
+			offers:     map[nix.StorePath]bool{high.Path(): true}, lies: map[nix.StorePath]bool{high.Path(): true},
+		}
+		r, err := engine.Schedule(ctx, []*dag.Node{high, above}, c, engine.Options{KeepGoing: true})
+		if err == nil || len(c.faults) > 0 {
+			t.Fatal(err, c.faults)
+		}
+		if d := cmp.Diff([][]string{{"high", "low"}, {"above"}}, [][]string{names(r.Realised), names(r.Skipped)}); d != "" || len(r.Failed) != 1 {
+			t.Errorf("%s%v", d, r.Failed)
+		}
+	})
+}
+
+// Of a node with several outputs only the wanted are substituted, also if others turn out to be wanted later.
+func TestScheduleSubstitutesOutputs(t *testing.T) {
+	for name, offered := range map[string]bool{"both": true, "one": false} {
+		t.Run(name, func(t *testing.T) {
+			low := node("low")
+			low.Outputs["dev"] = node("low-dev").Path()
+			below := node("below", low)
+			below.Drv.InputDrvs[low.DrvPath] = []string{"dev"}
+			goal := node("goal", low, below)
+			c := &cached{
+				simulation: &simulation{there: map[nix.StorePath]bool{}, spans: map[*dag.Node]*span{}},
+				offers:     map[nix.StorePath]bool{low.Path(): true, low.Outputs["dev"]: offered},
+			}
+			r, err := engine.Schedule(t.Context(), []*dag.Node{goal}, c, engine.Options{})
+			if err != nil || len(c.faults) > 0 {
+				t.Fatal(err, c.faults)
+			}
+			if got := names(r.Substituted); offered != slices.Equal(got, []string{"low"}) {
+				t.Errorf("substituted %v", got)
+			}
+			if offered && !c.there[low.Outputs["dev"]] {
+				t.Error("an output is missing")
+			}
+		})
+	}
+}
+
+func TestScheduleDoesNotSubstituteWhatIsToBeBuilt(t *testing.T) {
+	n := node("n")
+	n.Drv.Env = map[string]string{"allowSubstitutes": ""}
+	src := &dag.Node{Kind: dag.Src, Name: "src", Outputs: node("src").Outputs}
+	c := &cached{
+		simulation: &simulation{there: map[nix.StorePath]bool{}, spans: map[*dag.Node]*span{}},
+		offers:     map[nix.StorePath]bool{n.Path(): true, src.Path(): true},
+	}
+	r, err := engine.Schedule(t.Context(), []*dag.Node{n, src}, c, engine.Options{})
+	if err != nil || len(r.Substituted) > 0 || len(r.Realised) != 2 {
+		t.Errorf("%v, %+v", err, r)
+	}
+}
+
 // At no moment is a slot free while a node could be worked on, and never are more slots taken than there are.
 func TestScheduleLeavesNoSlotIdle(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {

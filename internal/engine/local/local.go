@@ -23,6 +23,7 @@ import (
 	"headwater/internal/artifact"
 	"headwater/internal/dag"
 	"headwater/internal/engine"
+	"headwater/internal/event"
 	"headwater/internal/nix"
 	"headwater/internal/sandbox"
 	"headwater/internal/store"
@@ -39,6 +40,15 @@ type Config struct {
 	System string       // whose builders run here; "" means x86_64-linux
 	// Getenv looks up the variables that fixed outputs may have from outside (impureEnvVars: proxies, say); nil finds none.
 	Getenv func(string) string
+	Caches Substituter // nil: everything is made here
+}
+
+// Substituter finds store paths elsewhere.
+type Substituter interface {
+	// Available tells which of the paths can be had, with all that they refer to and that is not valid.
+	Available(context.Context, []nix.StorePath) ([]nix.StorePath, error)
+	// Take makes the paths valid, with all that they refer to. progress may be called by several goroutines.
+	Take(ctx context.Context, paths []nix.StorePath, progress func(done, total int64)) (bytes int64, err error)
 }
 
 // Engine is an engine.Engine. It may be used by several goroutines.
@@ -48,7 +58,10 @@ type Engine struct {
 	sandbox   sandbox.Runner
 }
 
-var _ engine.Engine = (*Engine)(nil)
+var (
+	_ engine.Engine      = (*Engine)(nil)
+	_ engine.Substituter = (*run)(nil)
+)
 
 // New makes an engine.
 func New(c Config) *Engine {
@@ -95,6 +108,27 @@ func (r *run) Valid(ctx context.Context, paths []nix.StorePath) ([]nix.StorePath
 
 // Estimate is engine.Worker's.
 func (r *run) Estimate(n *dag.Node) time.Duration { return r.durations.estimate(n) }
+
+// Substitutable is engine.Substituter's.
+func (r *run) Substitutable(ctx context.Context, paths []nix.StorePath) ([]nix.StorePath, error) {
+	if r.Caches == nil {
+		return nil, nil
+	}
+	return r.Caches.Available(ctx, paths)
+}
+
+// Substitute is engine.Substituter's.
+func (r *run) Substitute(ctx context.Context, n *dag.Node, paths []nix.StorePath) (engine.Done, error) {
+	node := engine.EventNode(n)
+	node.Kind = engine.SubstituteKind
+	size, err := r.Caches.Take(ctx, paths, func(done, total int64) {
+		r.opts.Events(event.Progress{Node: node, Done: done, Total: total})
+	})
+	if err != nil {
+		err = fmt.Errorf("substitute %s: %w", n.Name, err)
+	}
+	return engine.Done{Bytes: size}, err
+}
 
 // Realise is engine.Worker's.
 func (r *run) Realise(ctx context.Context, n *dag.Node, slot *engine.Slot) (engine.Done, error) {
