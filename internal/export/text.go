@@ -8,9 +8,9 @@ const about = `#
 # Evaluates to the derivation that headwater build --drv prints, without nixpkgs and without the network, in pure mode too.
 # Do not edit it: export again.
 #
-# The paths in roots.txt, trees too big to stand here, must be in the store or in one of its binary caches. On a machine where
-# Headwater built this, with Nix's command line:
-#   xargs -a roots.txt nix copy --from 'local?root=HEADWATERS-STORE' --no-check-sigs
+# The paths in roots.txt, trees too big to stand here, must be in the store or in one of its binary caches. From Headwater's own
+# store, once it has them:
+#   xargs -a roots.txt nix copy --extra-experimental-features nix-command --from "local?root=$HOME/.local/share/headwater"
 `
 
 // helpers are the first bindings. Nix makes what is appended as context an input, and makes sure that it is in the store or gets
