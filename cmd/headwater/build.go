@@ -18,6 +18,7 @@ import (
 type buildOptions struct {
 	engine  engine.Options
 	where   engineChoice
+	caches  cacheChoice
 	drv     bool
 	outLink string
 }
@@ -30,6 +31,7 @@ func (o *buildOptions) flags(cmd *cobra.Command) {
 	f.DurationVar(&o.engine.Timeout, "timeout", 0, "how long one build may take (0: no limit)")
 	f.DurationVar(&o.engine.MaxSilent, "max-silent", 0, "how long one build may print nothing (0: no limit)")
 	o.where.flags(cmd)
+	o.caches.flags(cmd)
 }
 
 func (a *app) buildCommand() *cobra.Command {
@@ -56,7 +58,7 @@ func (a *app) build(ctx context.Context, args []string, o buildOptions) error {
 	if o.drv {
 		return a.result("drv", string(g.Package.DrvPath))
 	}
-	b, err := a.openBuilderOn(ctx, p.lock.Date, o.where)
+	b, err := a.openBuilderOn(ctx, p.lock.Date, o.where, o.caches)
 	if err != nil {
 		return err
 	}

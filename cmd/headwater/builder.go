@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -35,21 +34,31 @@ type builder struct {
 
 // openBuilder opens the store; date is when a lock was made, for what is only to be had as of that day.
 func (a *app) openBuilder(ctx context.Context, date time.Time) (*builder, error) {
+	return a.openBuilderWith(ctx, date, cacheChoice{})
+}
+
+// openBuilderWith is openBuilder with caches of the user's choice, beside those of caches.yaml.
+func (a *app) openBuilderWith(ctx context.Context, date time.Time, caches cacheChoice) (*builder, error) {
 	s, err := a.openStore(ctx)
 	if err != nil {
 		return nil, err
 	}
 	b := &builder{store: s, renderer: a.renderer()}
 	b.events = b.renderer.Emit
-	reg, err := registry.Open(
-		registry.Machine{Env: a.getenv, Home: a.getenv("HOME"), Root: os.DirFS("/")},
-		registry.Options{ClientFile: b.clientFile},
-	)
+	reg, err := a.openRegistry(registry.Options{ClientFile: b.clientFile})
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	config := local.Config{Store: s, Getenv: a.getenv, Fetch: b.fetch}
+	substituter, err := a.openSubstituter(s, reg, caches, b.events)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	if substituter != nil { // else the interface would not be nil
+		config.Caches = substituter
+	}
 	b.client = fetch.New(reg.At(date), fetch.Options{Cache: filepath.Join(a.xdg("XDG_CACHE_HOME", ".cache"), "indexes"), Agent: "headwater/" + version()})
-	b.engine = local.New(local.Config{Store: s, Getenv: a.getenv, Fetch: b.fetch})
+	b.engine = local.New(config)
 	// Now, whatever the lock's date: what is asked for is what a suite has today, and today's signatures are younger than the lock.
 	b.resolver = rootfs.NewResolver(rootfs.Options{Archive: b.network(), At: a.now()})
 	return b, nil

@@ -26,12 +26,12 @@ func (c *engineChoice) flags(cmd *cobra.Command) {
 }
 
 // openBuilderOn is openBuilder with an engine of the user's choice.
-func (a *app) openBuilderOn(ctx context.Context, date time.Time, c engineChoice) (*builder, error) {
+func (a *app) openBuilderOn(ctx context.Context, date time.Time, c engineChoice, caches cacheChoice) (*builder, error) {
 	switch {
 	case c.name == "local" && c.nixStore != "":
 		return nil, &usageError{errors.New("--nix-store needs --engine nix")}
 	case c.name == "local":
-		return a.openBuilder(ctx, date)
+		return a.openBuilderWith(ctx, date, caches)
 	case c.name != "nix":
 		return nil, &usageError{fmt.Errorf("unknown engine %q", c.name)}
 	}
@@ -43,7 +43,7 @@ func (a *app) openBuilderOn(ctx context.Context, date time.Time, c engineChoice)
 	if err != nil {
 		return nil, err
 	}
-	b, err := a.openBuilder(ctx, date)
+	b, err := a.openBuilderWith(ctx, date, caches)
 	if err != nil {
 		return nil, err
 	}

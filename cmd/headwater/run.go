@@ -52,7 +52,7 @@ func (a *app) run(ctx context.Context, args []string, o runOptions) error {
 	if o.state, err = filepath.Abs(o.state); err != nil {
 		return err
 	}
-	b, err := a.openBuilderOn(ctx, p.lock.Date, o.where)
+	b, err := a.openBuilderOn(ctx, p.lock.Date, o.where, o.caches)
 	if err != nil {
 		return err
 	}

@@ -101,9 +101,12 @@ func (t *text) finished(e event.Finished) {
 		}
 		return
 	}
-	if e.Node.Kind == "fetch" {
+	switch e.Node.Kind {
+	case "fetch":
 		t.fetched++
 		t.bytes += e.Bytes
+		return
+	case "push", "pull": // the command says how many
 		return
 	}
 	t.println(fmt.Sprintf("%-9s %-40s %s", e.Node.Kind, e.Node.Name, duration(e.Duration)))
@@ -137,14 +140,17 @@ func (t *text) status() {
 		return
 	}
 	t.drawn = now
-	var fetching int
+	var fetching, sending int
 	bytes := t.bytes
 	var builds []*work
 	for _, w := range t.running {
-		if w.node.Kind == "fetch" {
+		switch w.node.Kind {
+		case "fetch", "pull":
 			fetching++
 			bytes += w.done
-		} else {
+		case "push":
+			sending++
+		default:
 			builds = append(builds, w)
 		}
 	}
@@ -155,6 +161,9 @@ func (t *text) status() {
 	}
 	if fetching > 0 {
 		parts = append(parts, fmt.Sprintf("fetching %d (%s so far)", fetching, size(bytes)))
+	}
+	if sending > 0 {
+		parts = append(parts, fmt.Sprintf("sending %d", sending))
 	}
 	line := strings.Join(parts, "  ")
 	if r := []rune(line); len(r) >= t.t.Width {
