@@ -25,7 +25,7 @@ func instantiate(t testing.TB, n *nixtest.Nix, dir string, nodes []*dag.Node) []
 	if err := os.WriteFile(file, []byte(expression(t, nodes)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	text := n.Run(t, "nix-instantiate", "--store", dir, "--eval", "--strict", "--json", "--read-write-mode", file)
+	text := n.Run(t, "nix-instantiate", append(features(), "--store", dir, "--eval", "--strict", "--json", "--read-write-mode", file)...)
 	var got []nix.StorePath
 	if err := json.Unmarshal([]byte(text), &got); err != nil {
 		t.Fatalf("%v in %s", err, text)

@@ -305,10 +305,15 @@ func evaluate(t testing.TB, n *nixtest.Nix, dir string, nodes []*dag.Node) error
 	return errors.Join(errs...)
 }
 
+// features switches on what outputs that are texts need. It changes no other derivation.
+func features() []string {
+	return []string{"--option", "experimental-features", "nix-command dynamic-derivations"}
+}
+
 // nixRealise has Nix build all that it can of nodes, in the store in dir. It tells what Nix said, and its failure.
 func nixRealise(t testing.TB, n *nixtest.Nix, dir string, nodes []*dag.Node) (string, error) {
 	t.Helper()
-	args := []string{"--store", dir, "--keep-going", "--cores", fmt.Sprint(cores), "--max-jobs", "2", "--realise"}
+	args := append(features(), "--store", dir, "--keep-going", "--cores", fmt.Sprint(cores), "--max-jobs", "2", "--realise")
 	for _, n := range nodes {
 		args = append(args, string(n.DrvPath))
 	}

@@ -107,7 +107,7 @@ func (g referenceGraphs) json(ctx context.Context, of []nix.StorePath) ([]any, e
 		}
 		object := map[string]any{
 			"path": string(p), "narHash": info.NARHash.String(), "narSize": number(info.NARSize), "references": refs,
-			"closureSize": number(size),
+			"closureSize": number(size), "valid": true, // which Nix 2.8 did not say yet
 		}
 		if !info.CA.IsZero() {
 			object["ca"] = info.CA.String()
