@@ -84,9 +84,7 @@ func (r *Recipe) check() []string {
 	}
 	for name, root := range sorted(r.Roots) {
 		c.name("roots."+name, name)
-		if len(root.Suites) == 0 {
-			c.addf("roots."+name+".suites", "names no suite")
-		}
+		c.rootOf("roots."+name, root)
 	}
 	for name, comp := range sorted(r.Components) {
 		c.component(name, comp)
@@ -97,7 +95,7 @@ func (r *Recipe) check() []string {
 		if s.Kind != "postgresql" {
 			c.addf("services."+name+".kind", "%q is not known (there is: postgresql)", s.Kind)
 		}
-		c.root("services."+name+".root", s.Root)
+		c.runtime("services."+name+".root", s.Root)
 	}
 	return c.problems
 }
@@ -125,6 +123,45 @@ func (c *checker) name(where, s string) {
 func (c *checker) root(where, name string) {
 	if _, ok := c.recipe.Roots[name]; !ok {
 		c.addf(where, "no root is named %q (there are: %s)", name, strings.Join(keys(c.recipe.Roots), ", "))
+	}
+}
+
+// rootOf checks what a root is made of.
+func (c *checker) rootOf(at string, r Root) {
+	if len(r.Paths) == 0 {
+		if len(r.Suites) == 0 {
+			c.addf(at+".suites", "names no suite, and there are no paths")
+		}
+		if r.Cache != "" || len(r.Keys) > 0 {
+			c.addf(at+".cache", "is for a root that has paths")
+		}
+		return
+	}
+	if len(r.Suites) > 0 || len(r.Packages) > 0 {
+		c.addf(at+".paths", "cannot be mixed with suites and packages: components may have different roots")
+	}
+	if len(r.Keys) > 0 && r.Cache == "" {
+		c.addf(at+".keys", "are of no cache")
+	}
+	for i, s := range r.Paths {
+		where := fmt.Sprintf("%s.paths[%d]", at, i)
+		p, err := nix.ParseStorePath(s)
+		switch {
+		case err != nil:
+			c.addf(where, "%v", err)
+		case p.IsDerivation():
+			c.addf(where, "%s is a derivation, not what it makes", p)
+		case slices.Contains(r.Paths[:i], s):
+			c.addf(where, "%s is there twice", p)
+		}
+	}
+}
+
+// runtime checks the name of a root to run something in.
+func (c *checker) runtime(where, name string) {
+	c.root(where, name)
+	if len(c.recipe.Roots[name].Paths) > 0 {
+		c.addf(where, "root %q is made of store paths, which can be built in; what runs needs a root of Debian packages", name)
 	}
 }
 
@@ -172,7 +209,7 @@ func (c *checker) isComponent(where, name string) {
 }
 
 func (c *checker) pkg(p Package) {
-	c.root("package.root", p.Root)
+	c.runtime("package.root", p.Root)
 	if len(p.Command) == 0 {
 		c.addf("package.command", "is missing")
 	}

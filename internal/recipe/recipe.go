@@ -27,10 +27,13 @@ type Recipe struct {
 	Services   map[string]Service   `yaml:"services,omitempty"`
 }
 
-// Root is a file tree unpacked from Debian packages.
+// Root is a file tree unpacked from Debian packages, or a set of store paths, to build in. Either Suites or Paths is set.
 type Root struct {
-	Suites   []string `yaml:"suites"`   // in order of preference: "trixie", "trixie-security"
-	Packages []string `yaml:"packages"` // binary package names, "name/suite" to take one from a certain suite
+	Suites   []string `yaml:"suites,omitempty"`                  // in order of preference: "trixie", "trixie-security"
+	Packages []string `yaml:"packages,omitempty"`                // binary package names, "name/suite" to take one from a certain suite
+	Paths    []string `yaml:"paths,omitempty" json:",omitempty"` // store paths whose bin folders are the PATH, in this order
+	Cache    string   `yaml:"cache,omitempty" json:"-"`          // a binary cache that has Paths, "" for none
+	Keys     []string `yaml:"keys,omitempty" json:"-"`           // public keys, "NAME:BASE64", trusted for what Cache has
 }
 
 // Component is one thing to build.

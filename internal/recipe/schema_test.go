@@ -79,6 +79,10 @@ func TestSchemaAcceptsAndRefuses(t *testing.T) {
 		"good":          {good, true},
 		"unknown key":   {strings.Replace(good, "src:", "sources:", 1), false},
 		"wrong format":  {strings.Replace(good, "headwater: 1", "headwater: 2", 1), false},
+		"store paths":   {strings.Replace(good, "roots: {", "roots: {p: {paths: [/nix/store/0123456789abcdfghijklmnpqrsvwxyz-go], cache: \"https://cache.example\", keys: [\"a:b\"]}, ", 1), true},
+		"no store path": {strings.Replace(good, "roots: {", "roots: {p: {paths: [/nix/store/go]}, ", 1), false},
+		"mixed root":    {strings.Replace(good, "suites: [trixie]", "suites: [trixie], paths: [/nix/store/0123456789abcdfghijklmnpqrsvwxyz-go]", 1), false},
+		"empty root":    {strings.Replace(good, "suites: [trixie]", "", 1), false},
 		"relative path": {strings.Replace(good, "/a: c", "a: c", 1), false},
 	} {
 		var doc any
