@@ -38,23 +38,22 @@ type InRoot struct {
 	OutputAt  map[string]string // absolute path → output or output/folder: it appears there too while the script runs
 }
 
-// InRoot makes the derivation. Its builder is the root's own loader, called by its real path, which starts the root's bash,
-// which starts the root's bubblewrap (docs/architecture.md, "How a build enters its root").
+// InRoot makes the derivation. Its builder is the root's bash, which starts the root's bubblewrap (docs/architecture.md, "How a
+// build enters its root").
 func (m *Maker) InRoot(b InRoot) (*Node, error) {
 	outputs := b.Outputs
 	if len(outputs) == 0 {
 		outputs = []string{"out"}
 	}
-	root := string(b.Root.Path())
-	lib := root + LibDir
+	door := doorOf(b.Root)
 	d := &drv.Derivation{
 		Name:      b.Name,
 		Outputs:   map[string]drv.Output{},
 		InputDrvs: map[nix.StorePath][]string{},
 		System:    "x86_64-linux",
-		Builder:   lib + "/ld-linux-x86-64.so.2",
-		Args:      []string{"--library-path", lib, root + "/usr/bin/bash", "-euo", "pipefail", "-c", enter(root, outputs, b.Mounts, b.OutputAt)},
-		Env:       map[string]string{"name": b.Name, "system": "x86_64-linux", "builder": lib + "/ld-linux-x86-64.so.2"},
+		Builder:   door.builder,
+		Args:      append(door.args, "-euo", "pipefail", "-c", enter(door, outputs, b.Mounts, b.OutputAt)),
+		Env:       map[string]string{"name": b.Name, "system": "x86_64-linux", "builder": door.builder},
 	}
 	for _, o := range outputs {
 		d.Outputs[o] = drv.Output{}
@@ -95,22 +94,20 @@ func (m *Maker) InRoot(b InRoot) (*Node, error) {
 }
 
 // enter is the bash program that goes from the engine's sandbox into the root. It uses bash's own commands and the
-// root's programs, each started by the root's loader, since nothing is at /usr yet.
-func enter(root string, outputs []string, mounts []Mount, outputAt map[string]string) string {
+// root's programs, since nothing else is there yet.
+func enter(door door, outputs []string, mounts []Mount, outputAt map[string]string) string {
 	var s strings.Builder
-	fmt.Fprintf(&s, "R=%s L=$R%s\n", root, LibDir)
-	s.WriteString(`run() { local p=$1; shift; "$L/ld-linux-x86-64.so.2" --library-path "$L" "$R/usr/bin/$p" "$@"; }` + "\n")
+	s.WriteString(door.start)
 	// An overlay's folder has the mode that the upper layer's folder has, so folders that may be written to are made there.
 	s.WriteString(`layer() { run mkdir "$2" "$2.work"; (cd "$1" && run find . -mindepth 1 -type d -print0) |
-  (cd "$2" && run xargs -0r "$L/ld-linux-x86-64.so.2" --library-path "$L" "$R/usr/bin/mkdir" -p --); }` + "\n")
+  (cd "$2" && run xargs -0r ` + door.mkdir + ` -p --); }` + "\n")
 	s.WriteString(`cd "$NIX_BUILD_TOP"; T=$NIX_BUILD_TOP` + "\n")
 	s.WriteString("run mkdir -p .tmp .home .layers")
 	for _, o := range outputs {
 		fmt.Fprintf(&s, ` "$%s"`, o)
 	}
-	s.WriteString("\nargs=(--unshare-all --die-with-parent --uid 1000 --gid 100 --hostname localhost --clearenv\n")
-	s.WriteString(" --ro-bind $R/usr /usr --symlink usr/bin /bin --symlink usr/sbin /sbin --symlink usr/lib /lib --symlink usr/lib64 /lib64\n")
-	s.WriteString(" --ro-bind $R/etc /etc --ro-bind /nix/store /nix/store --proc /proc --dev /dev --dir /run --dir /var\n")
+	s.WriteString("\n" + door.ready + "args=(--unshare-all --die-with-parent --uid 1000 --gid 100 --hostname localhost --clearenv\n")
+	s.WriteString(door.view + " --ro-bind /nix/store /nix/store --proc /proc --dev /dev --dir /run --dir /var\n")
 	s.WriteString(` --bind "$T" /build --bind "$T/.tmp" /tmp --bind "$T/.tmp" /var/tmp --bind "$T/.home" /home/build` + "\n")
 	for _, o := range outputs {
 		fmt.Fprintf(&s, ` --bind "$%s" "$%s" --setenv %s "$%s"`+"\n", o, o, o, o)
@@ -145,10 +142,10 @@ func enter(root string, outputs []string, mounts []Mount, outputAt map[string]st
 	// The engine's own variables stay outside; the derivation's go in, files by the path they have inside.
 	s.WriteString(`while IFS= read -r v; do case $v in
   R|L|T|v|args|PATH|HOME|TMPDIR|TEMPDIR|TMP|TEMP|PWD|OLDPWD|SHLVL|_|NIX_*|TERM|name|system|builder|outputs|passAsFile) continue;;
-esac; w=${!v}; case $v in *Path) w=${w/#"$T"//build};; esac; args+=(--setenv "$v" "$w"); done < <(compgen -e)` + "\n")
-	s.WriteString("args+=(--setenv PATH /usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin --setenv HOME /home/build --setenv TMPDIR /tmp\n")
+esac; w=${!v}; case $v in *Path) w=${w/#"$T"//build};; esac; args+=(--setenv "$v" "$w"); done < <(` + door.names + ")\n")
+	s.WriteString("args+=(--setenv PATH " + door.path + " --setenv HOME /home/build --setenv TMPDIR /tmp\n")
 	s.WriteString(` --setenv LANG C.UTF-8 --setenv TZ UTC --setenv SOURCE_DATE_EPOCH 315532800 --setenv CORES "$NIX_BUILD_CORES" --chdir /build)` + "\n")
-	s.WriteString(`exec "$L/ld-linux-x86-64.so.2" --library-path "$L" "$R/usr/bin/bwrap" "${args[@]}" -- /usr/bin/bash -euo pipefail "${scriptPath/#"$T"//build}"` + "\n")
+	s.WriteString("exec " + door.bwrap + ` "${args[@]}" -- ` + door.shell + ` -euo pipefail "${scriptPath/#"$T"//build}"` + "\n")
 	return s.String()
 }
 

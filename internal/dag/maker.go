@@ -54,6 +54,14 @@ func (m *Maker) Derivation(n Node) (*Node, error) {
 
 // Text makes a small file a content-addressed object. refs are the nodes that content names; their paths become its references.
 func (m *Maker) Text(name, content string, refs ...*Node) (*Node, error) {
+	n, err := m.newText(name, content, refs)
+	if err != nil {
+		return nil, err
+	}
+	return m.intern(n), nil
+}
+
+func (m *Maker) newText(name, content string, refs []*Node) (*Node, error) {
 	hash := nix.Sum(nix.SHA256, []byte(content))
 	paths := make([]nix.StorePath, len(refs))
 	for i, r := range refs {
@@ -64,10 +72,10 @@ func (m *Maker) Text(name, content string, refs ...*Node) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("derive text %s: %w", name, err)
 	}
-	return m.intern(&Node{
+	return &Node{
 		Kind: Text, Name: name, Content: text{content, nix.ContentAddress{Method: nix.Text, Hash: hash}},
 		Outputs: map[string]nix.StorePath{"out": p}, Inputs: refs,
-	}), nil
+	}, nil
 }
 
 // Tree makes a tree of which the NAR hash is known (a root, a filtered source) a content-addressed object.

