@@ -47,8 +47,8 @@ func (h *Host) ServeSSH(t testing.TB, clients ...*Host) {
 	h.Write(t, "home/.ssh/authorized_keys", authorized.String())
 	port := h.listen(t)
 	for _, c := range clients {
-		c.append(t, "home/.ssh/config", fmt.Sprintf(client, h.Name, port))
-		c.append(t, "home/.ssh/known_hosts", fmt.Sprintf("[127.0.0.1]:%d %s\n", port, hostKey))
+		c.Append(t, "home/.ssh/config", fmt.Sprintf(client, h.Name, port))
+		c.Append(t, "home/.ssh/known_hosts", fmt.Sprintf("[127.0.0.1]:%d %s\n", port, hostKey))
 	}
 }
 
@@ -94,8 +94,8 @@ func (h *Host) key(t testing.TB, name string) string {
 	return strings.TrimSpace(string(b))
 }
 
-// append adds lines to a file of the machine.
-func (h *Host) append(t testing.TB, name, lines string) {
+// Append adds lines to a file of the machine.
+func (h *Host) Append(t testing.TB, name, lines string) {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(h.Dir, name))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -42,7 +42,8 @@ type fleet struct {
 // releases are those of a fleet's machines.
 type releases struct{ coordinator, left, right hosttest.Release }
 
-func newFleet(t *testing.T, r releases) *fleet {
+// newFleet sets up a fleet. The parameters are added to its builders' addresses.
+func newFleet(t *testing.T, r releases, parameters string) *fleet {
 	f := &fleet{t: t, project: ecosystemtest.Open(t, "testdata/parts", plain.New()), built: make(chan error, 1)}
 	f.project.Build(f.starts()...)
 	f.here = f.newStore()
@@ -57,7 +58,7 @@ func newFleet(t *testing.T, r releases) *fleet {
 	t.Cleanup(func() { cancel(); <-ended })
 	// Nix asks again after five seconds, by default, whether a builder is free.
 	f.coordinator = hosttest.New(t, "coordinator", r.coordinator, "max-jobs = 0", "build-poll-interval = 1",
-		"builders = ssh-ng://left x86_64-linux - 1 1 ; ssh-ng://right x86_64-linux - 1 1")
+		"builders = ssh-ng://left"+parameters+" x86_64-linux - 1 1 ; ssh-ng://right"+parameters+" x86_64-linux - 1 1")
 	f.left, f.right = hosttest.New(t, "left", r.left), hosttest.New(t, "right", r.right)
 	f.left.ServeSSH(t, f.coordinator)
 	f.right.ServeSSH(t, f.coordinator)
@@ -208,5 +209,19 @@ func (f *fleet) check() {
 	})
 	for _, h := range []*hosttest.Host{f.coordinator, f.left, f.right} {
 		h.Run(f.t, "nix-store", "--verify", "--check-contents")
+	}
+}
+
+// distrust has the builders run daemons that take from the coordinator only what needs no signature, or has a builder's.
+func (f *fleet) distrust() {
+	f.t.Helper()
+	lines := "trusted-users = root\nsecret-key-files = /home/build/key\ntrusted-public-keys ="
+	for _, h := range []*hosttest.Host{f.left, f.right} {
+		h.Run(f.t, "nix-store", "--generate-binary-cache-key", h.Name, "/home/build/key", "/home/build/key.pub")
+		lines += " " + h.Run(f.t, "cat", "/home/build/key.pub")
+	}
+	for _, h := range []*hosttest.Host{f.left, f.right} {
+		h.Append(f.t, "home/nix.conf", lines+"\n")
+		h.Start(f.t, "nix-daemon")
 	}
 }

@@ -24,25 +24,27 @@ type attempt interface {
 }
 
 // A builder that loses its power in the middle of a build costs what it was building, and nothing else: Nix goes on with the
-// other one, fails in the end, and has the rest built when it is asked once more.
+// other one, fails in the end, and has the rest built when it is asked once more. Here the builders do not trust
+// the coordinator, only one another's signatures.
 func TestNixLosesABuilder(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t, releases{coordinator: hosttest.Current, left: hosttest.Old, right: hosttest.Current})
+	f := newFleet(t, releases{hosttest.Current, hosttest.Current, hosttest.Current}, "?remote-store=daemon")
+	f.distrust()
 	f.coordinator.Store(t, func(s *store.Store) error {
 		if err := f.seed(t.Context(), s); err != nil {
 			return err
 		}
 		return f.instantiate(t.Context(), s)
 	})
-	f.loseRight(regexp.MustCompile(`building '/nix/store/\w+-parts-(\w+)-1\.drv' on 'ssh-ng://(\w+)'`), func() attempt {
+	f.loseRight(regexp.MustCompile(`building '/nix/store/\w+-parts-(\w+)-1\.drv' on 'ssh-ng://(\w+)`), func() attempt {
 		return f.coordinator.Start(t, "nix-store", "--realise", string(f.goal().DrvPath), "--keep-going")
 	})
 }
 
-// The same where Headwater asks the coordinator's daemon, as build --engine nix does.
+// The same where Headwater asks the coordinator's daemon, as build --engine nix does, and the builders trust the coordinator.
 func TestHeadwaterLosesABuilder(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t, releases{coordinator: hosttest.Current, left: hosttest.Current, right: hosttest.Old})
+	f := newFleet(t, releases{hosttest.Current, hosttest.Current, hosttest.Old}, "")
 	f.coordinator.Start(t, "nix-daemon")
 	socket := filepath.Join(f.coordinator.Dir, "nix/var/nix/daemon-socket/socket")
 	address, err := daemon.ParseAddress("unix://"+socket+"?max-jobs=0", "")
