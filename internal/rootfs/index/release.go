@@ -57,7 +57,7 @@ func (e *ExpiredError) Error() string {
 
 // Hint says what to do about it.
 func (e *ExpiredError) Hint() string {
-	return "the mirror is out of date, or somebody serves an old state of it: use another mirror, or, where the state of an earlier date is wanted, lock as of that date"
+	return "the mirror is out of date, or somebody serves an old state of it: use another mirror, or, where the state of an earlier date is wanted, lock with --as-of"
 }
 
 // Check is what an InRelease has to fulfil.
