@@ -152,4 +152,3 @@ func TestWritesWhatNixWrites(t *testing.T) {
 		t.Error(d)
 	}
 }
-

@@ -121,7 +121,7 @@ func (p *pulling) arrange(c *closure) {
 	for i, path := range c.order {
 		it := &item{path: path}
 		p.items[i], byPath[path] = it, it
-		info := c.infos[path]
+		info := c.offers[path].info
 		p.total += info.FileSize
 		for _, r := range info.Refs {
 			if need := byPath[r]; need != nil && need != it {

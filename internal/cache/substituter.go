@@ -201,10 +201,10 @@ func (s *Substituter) Available(ctx context.Context, paths []nix.StorePath) ([]n
 
 // closure is what paths need.
 type closure struct {
-	infos  map[nix.StorePath]*narinfo.Info // of what is not valid and can be had
-	order  []nix.StorePath                 // the keys of infos, references first
-	faults map[nix.StorePath]error         // why what is neither is not
-	lacks  map[nix.StorePath]bool          // what cannot be had with all that it needs
+	offers map[nix.StorePath]*offer // of what is not valid and can be had
+	order  []nix.StorePath          // the keys of offers, references first
+	faults map[nix.StorePath]error  // why what is neither is not
+	lacks  map[nix.StorePath]bool   // what cannot be had with all that it needs
 }
 
 // lookups bounds how many paths are looked up at a time, over all sources.
@@ -212,7 +212,7 @@ const lookups = 64
 
 // closure looks up what is not valid of paths and all that they refer to, all paths at the same distance together.
 func (s *Substituter) closure(ctx context.Context, paths []nix.StorePath) (*closure, error) {
-	c := &closure{infos: map[nix.StorePath]*narinfo.Info{}, faults: map[nix.StorePath]error{}, lacks: map[nix.StorePath]bool{}}
+	c := &closure{offers: map[nix.StorePath]*offer{}, faults: map[nix.StorePath]error{}, lacks: map[nix.StorePath]bool{}}
 	seen := map[nix.StorePath]bool{}
 	for level := paths; len(level) > 0; {
 		var ask []nix.StorePath
@@ -237,7 +237,7 @@ func (s *Substituter) closure(ctx context.Context, paths []nix.StorePath) (*clos
 				c.faults[p] = faults[i]
 				continue
 			}
-			c.infos[p] = offers[i].info
+			c.offers[p] = offers[i]
 			level = append(level, offers[i].info.Refs...)
 		}
 	}
@@ -273,16 +273,16 @@ func (c *closure) arrange(paths []nix.StorePath) {
 		if state[p] == left {
 			return
 		}
-		info := c.infos[p]
+		o := c.offers[p]
 		switch {
-		case info == nil:
+		case o == nil:
 			c.lacks[p] = c.faults[p] != nil
 		case state[p] == entered:
-			c.faults[p] = fmt.Errorf("%s: %w: its references lead back to it", p, ErrFalse)
+			c.faults[p] = o.from.Cache.fail(p, fmt.Errorf("%w: its references lead back to it", ErrFalse))
 			c.lacks[p] = true
 		default:
 			state[p] = entered
-			for _, r := range info.Refs {
+			for _, r := range o.info.Refs {
 				if r != p {
 					visit(r)
 					c.lacks[p] = c.lacks[p] || c.lacks[r]

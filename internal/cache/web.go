@@ -116,6 +116,10 @@ func explain(ctx context.Context, err error) error {
 	if errors.As(err, new(*refusedError)) || errors.As(err, new(*tls.CertificateVerificationError)) {
 		return err
 	}
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() && !errors.As(err, new(*net.OpError)) { // the head did not come
+		err = errSlow
+	}
 	return &transferError{err}
 }
 
