@@ -63,6 +63,9 @@ func (a *app) build(ctx context.Context, args []string, o buildOptions) error {
 		return err
 	}
 	err = func() error {
+		if err := b.readyPaths(ctx, p, g.Package); err != nil {
+			return err
+		}
 		if err := b.realise(ctx, o.engine, g.Package); err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"headwater/internal/artifact"
+	"headwater/internal/cache"
 	"headwater/internal/dag"
 	"headwater/internal/engine"
 	"headwater/internal/engine/local"
@@ -30,6 +31,9 @@ type builder struct {
 	renderer ui.Renderer
 	events   event.Sink
 	resolver *rootfs.Resolver
+	caches   *cache.Substituter // nil: nothing is taken from caches
+
+	openCache func(address string) (*cache.Cache, error)
 }
 
 // openBuilder opens the store; date is when a lock was made, for what is only to be had as of that day.
@@ -54,6 +58,8 @@ func (a *app) openBuilderWith(ctx context.Context, date time.Time, caches cacheC
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	b.caches = substituter
+	b.openCache = func(address string) (*cache.Cache, error) { return cache.Open(address, a.cacheOptions(reg)) }
 	if substituter != nil { // else the interface would not be nil
 		config.Caches = substituter
 	}

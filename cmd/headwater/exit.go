@@ -10,12 +10,14 @@ import (
 	"os"
 
 	"headwater/internal/cache"
+	"headwater/internal/dag"
 	"headwater/internal/engine"
 	"headwater/internal/engine/daemon"
 	"headwater/internal/export"
 	"headwater/internal/fetch"
 	"headwater/internal/graph"
 	"headwater/internal/lock"
+	"headwater/internal/pathroot"
 	"headwater/internal/recipe"
 	"headwater/internal/registry"
 	"headwater/internal/run"
@@ -79,9 +81,11 @@ func exitCode(err error, interrupted bool) int {
 	case is[*engine.BuildFailed](err), is[*failedCheck](err), is[*cache.DamagedError](err), is[*run.EndedError](err), is[*run.UnhealthyError](err):
 		return exitFailed
 	case is[*usageError](err), is[*recipe.InvalidError](err), is[*recipe.SyntaxError](err), is[*graph.StaleLockError](err), is[*lock.FormatError](err), is[*lock.SyntaxError](err),
-		is[*source.BadTreeError](err), is[*inputError](err), is[*export.OccupiedError](err), is[*export.InexpressibleError](err), is[*registry.SettingsError](err), is[*cache.AddressError](err), is[*engine.ContentError](err):
+		is[*source.BadTreeError](err), is[*inputError](err), is[*export.OccupiedError](err), is[*export.InexpressibleError](err), is[*registry.SettingsError](err), is[*cache.AddressError](err), is[*engine.ContentError](err),
+		is[*pathroot.UnfitError](err), is[*pathroot.ChangedError](err):
 		return exitInput
-	case is[*fetch.Error](err), is[*fetch.GoneError](err), is[*sandbox.Unavailable](err), is[*registry.UnknownError](err), is[*run.PortError](err), is[*cache.Error](err), is[*net.OpError](err), is[*fs.PathError](err), is[*os.SyscallError](err), is[*daemon.ConnectError](err), is[*daemon.Error](err):
+	case is[*fetch.Error](err), is[*fetch.GoneError](err), is[*sandbox.Unavailable](err), is[*registry.UnknownError](err), is[*run.PortError](err), is[*cache.Error](err), is[*net.OpError](err), is[*fs.PathError](err), is[*os.SyscallError](err), is[*daemon.ConnectError](err), is[*daemon.Error](err),
+		is[*pathroot.MissingError](err), is[*dag.MissingError](err):
 		return exitEnvironment
 	}
 	return exitInternal

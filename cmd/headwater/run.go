@@ -61,7 +61,9 @@ func (a *app) run(ctx context.Context, args []string, o runOptions) error {
 		roots[s.Root] = g.Roots[s.Root]
 		goals = append(goals, g.Roots[s.Root])
 	}
-	err = b.realise(ctx, o.engine, goals...)
+	if err = b.readyPaths(ctx, p, g.Package); err == nil {
+		err = b.realise(ctx, o.engine, goals...)
+	}
 	if err == nil {
 		err = b.store.AddRoot(ctx, b.rootLink(p), g.Package.Path())
 	}

@@ -16,6 +16,7 @@ import (
 	"headwater/internal/ecosystem"
 	"headwater/internal/lock"
 	"headwater/internal/nix"
+	"headwater/internal/pathroot"
 	"headwater/internal/recipe"
 	"headwater/internal/rootfs"
 	"headwater/internal/source"
@@ -51,7 +52,7 @@ func New(in Input) (*Graph, error) {
 	}
 	b := &builder{Input: in, maker: new(dag.Maker), graph: &Graph{Components: map[string]*dag.Node{}, Roots: map[string]*dag.Node{}}}
 	for _, name := range slices.Sorted(maps.Keys(in.Recipe.Roots)) {
-		n, err := rootfs.Node(b.maker, name, in.Lock.Roots[name])
+		n, err := Root(b.maker, name, in.Lock.Roots[name])
 		if err != nil {
 			return nil, fmt.Errorf("make graph: root %s: %w", name, err)
 		}
@@ -98,6 +99,14 @@ func (b *builder) component(name string) (*dag.Node, error) {
 		req.Uses = append(req.Uses, ecosystem.Used{Use: u, Node: b.graph.Components[u.Component]})
 	}
 	return eco.Derive(req)
+}
+
+// Root makes a locked root a node, whatever it is made of.
+func Root(m *dag.Maker, name string, r lock.Root) (*dag.Node, error) {
+	if len(r.Paths) > 0 {
+		return pathroot.Node(m, name, r)
+	}
+	return rootfs.Node(m, name, r)
 }
 
 // Find picks the ecosystem of that name.

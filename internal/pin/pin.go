@@ -21,7 +21,6 @@ import (
 	"headwater/internal/lock"
 	"headwater/internal/nix"
 	"headwater/internal/recipe"
-	"headwater/internal/rootfs"
 )
 
 // Roots pins root file systems.
@@ -30,6 +29,8 @@ type Roots interface {
 	Resolve(ctx context.Context, r recipe.Root) ([]lock.Artifact, error)
 	// Hash unpacks the packages once and returns the NAR hash of the tree.
 	Hash(ctx context.Context, name string, packages []lock.Artifact) (nix.Hash, error)
+	// Paths makes the paths of a root valid and describes them. What old has is to be the same, unless it is nil.
+	Paths(ctx context.Context, name string, r recipe.Root, old *lock.Root) (lock.Root, error)
 }
 
 // Config says what to lock and with what.
@@ -94,6 +95,13 @@ func (p *pinner) roots(ctx context.Context) error {
 func (p *pinner) root(ctx context.Context, name string) (lock.Root, error) {
 	want := p.Recipe.Roots[name]
 	old, known := p.Previous.Roots[name]
+	if len(want.Paths) > 0 {
+		kept := &old
+		if !known || p.Update || !slices.Equal(old.Wanted, want.Paths) {
+			kept = nil
+		}
+		return p.Roots.Paths(ctx, name, want, kept)
+	}
 	if known && !p.Update && slices.Equal(old.Suites, want.Suites) && slices.Equal(old.Wanted, want.Packages) {
 		return old, nil
 	}
@@ -153,7 +161,7 @@ func (p *pinner) components(ctx context.Context) error {
 	maker := new(dag.Maker)
 	roots := map[string]*dag.Node{}
 	for _, name := range slices.Sorted(maps.Keys(p.out.Roots)) {
-		n, err := rootfs.Node(maker, name, p.out.Roots[name])
+		n, err := graph.Root(maker, name, p.out.Roots[name])
 		if err != nil {
 			return fmt.Errorf("lock root %s: %w", name, err)
 		}

@@ -15,7 +15,7 @@ import (
 	"headwater/internal/lock"
 )
 
-// The scripts of the nodes. prelude begins all that run Go; seal ends those that compile, and leaves of the build cache what
+// The scripts of the nodes. prelude is the end of what begins all that run Go; seal ends those that compile, and leaves of the build cache what
 // is new.
 var (
 	//go:embed toolchain.sh
@@ -47,8 +47,10 @@ func (Golang) Derive(r ecosystem.DeriveRequest) (*dag.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.toolchain, err = d.makeToolchain(); err != nil {
-		return nil, err
+	if !ownGo(r.Recipe, r.Root) {
+		if d.toolchain, err = d.makeToolchain(); err != nil {
+			return nil, err
+		}
 	}
 	if d.std, err = d.makeStd(); err != nil {
 		return nil, err
@@ -76,7 +78,7 @@ type deriver struct {
 	m         *modules
 	goVersion string
 	imports   []string
-	toolchain *dag.Node
+	toolchain *dag.Node // nil where the root has Go
 	std       *dag.Node
 	modules   *dag.Node // nil where no module is needed, or all are vendored
 }
@@ -86,9 +88,9 @@ func newDeriver(r ecosystem.DeriveRequest) (*deriver, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &deriver{DeriveRequest: r, goVersion: r.Recipe.Toolchains["go"]}
-	if d.goVersion == "" {
-		return nil, errNoToolchain
+	d := &deriver{DeriveRequest: r}
+	if d.goVersion, err = goVersion(r); err != nil {
+		return nil, err
 	}
 	fsys := r.Source.FS()
 	if d.m, err = readModules(fsys, r.Component, o); err != nil {
@@ -141,7 +143,21 @@ func (d *deriver) mod(building bool) string {
 	return "mod"
 }
 
-func (d *deriver) tools() []dag.Mount { return []dag.Mount{{From: d.toolchain, At: goRoot}} }
+// tools mounts the toolchain, if it does not come with the root.
+func (d *deriver) tools() []dag.Mount {
+	if d.toolchain == nil {
+		return nil
+	}
+	return []dag.Mount{{From: d.toolchain, At: goRoot}}
+}
+
+// prelude begins the scripts of all that run Go.
+func (d *deriver) prelude() string {
+	if d.toolchain == nil {
+		return prelude
+	}
+	return "export PATH=" + goRoot + "/bin:$PATH\n" + prelude
+}
 
 // library mounts the module cache, if there is one.
 func (d *deriver) library() (mounts []dag.Mount, env map[string]string) {
@@ -171,7 +187,7 @@ func (d *deriver) makeStd() (*dag.Node, error) {
 	env["rare"] = "(^|/)(internal|vendor)(/|$)|^(" + strings.Join(rareStd[:], "|") + ")(/|$)"
 	return d.Maker.InRoot(dag.InRoot{
 		Kind: dag.Deps, Name: "go-" + d.goVersion + "-std", Title: "standard library of Go " + d.goVersion, Root: d.Root,
-		Mounts: d.tools(), Env: env, Script: prelude + stdScript + sealScript,
+		Mounts: d.tools(), Env: env, Script: d.prelude() + stdScript + sealScript,
 	})
 }
 
@@ -204,7 +220,7 @@ func (d *deriver) makeModules() (*dag.Node, error) {
 		Kind: dag.Deps, Name: "go-modules", Title: "Go modules", Component: d.Name, Root: d.Root,
 		Mounts: d.tools(), Inputs: inputs, Env: closed("-mod=mod -modcacherw"),
 		Files:  map[string]string{"files": files.String(), "infos": infos.String(), "sums": sums.String(), "zips": zips.String()},
-		Script: prelude + "export GOMODCACHE=$out\n" + modulesScript,
+		Script: d.prelude() + "export GOMODCACHE=$out\n" + modulesScript,
 	})
 }
 
@@ -261,7 +277,7 @@ func (d *deriver) makeDeps() (*dag.Node, error) {
 		Kind: dag.Deps, Name: "go-dependencies", Title: "compiled dependencies of " + d.Name, Component: d.Name, Root: d.Root,
 		Mounts: append(mounts, d.tools()...), Inputs: []*dag.Node{d.std}, Env: env,
 		Files:  map[string]string{"imports": strings.Join(d.imports, "\n") + "\n", "missing": missing.String()},
-		Script: prelude + depsScript + sealScript,
+		Script: d.prelude() + depsScript + sealScript,
 	})
 }
 

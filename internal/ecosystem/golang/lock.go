@@ -58,18 +58,20 @@ func (Golang) Lock(ctx context.Context, r ecosystem.LockRequest) (lock.Component
 	if err != nil {
 		return lock.Component{}, err
 	}
-	goVersion, ok := r.Recipe.Toolchains["go"]
-	if !ok {
-		return lock.Component{}, errNoToolchain
+	goVersion, data, err := lockGo(ctx, r)
+	if err != nil {
+		return lock.Component{}, err
 	}
 	m, err := readModules(r.Source, r.Component, o)
 	if err != nil {
 		return lock.Component{}, err
 	}
 	if m.Go != "" && compareGo(m.Go, goVersion) > 0 {
-		return lock.Component{}, fmt.Errorf("the modules ask for Go %s, the recipe's toolchain is Go %s", m.Go, goVersion)
+		return lock.Component{}, fmt.Errorf("the modules ask for Go %s, the toolchain is Go %s", m.Go, goVersion)
 	}
-	if err := checkRoot(r.Root, o.Cgo, r.Component.Env["CC"]); err != nil {
+	if len(r.Root.Paths) > 0 {
+		// What is in its paths, building tells.
+	} else if err := checkRoot(r.Root, o.Cgo, r.Component.Env["CC"]); err != nil {
 		return lock.Component{}, err
 	}
 	known := known(r.Previous.Artifacts)
@@ -99,7 +101,7 @@ func (Golang) Lock(ctx context.Context, r ecosystem.LockRequest) (lock.Component
 			return err
 		})
 	}
-	return lock.Component{Artifacts: list}, group.Wait()
+	return lock.Component{Artifacts: list, Data: data}, group.Wait()
 }
 
 // sumsUnchanged tells whether a previous lock was made of the same go.sum files. Where they changed, what the lock has is

@@ -1,2 +1,1 @@
-export PATH=/opt/go/bin:$PATH
 [ "$CORES" = 0 ] || export GOMAXPROCS=$CORES

@@ -1,0 +1,79 @@
+package golang
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"headwater/internal/dag"
+	"headwater/internal/ecosystem"
+	"headwater/internal/recipe"
+)
+
+// data is what the lock has of a component besides its artifacts.
+type data struct {
+	Go string `json:"go"` // the version that the root has: "1.26.8"
+}
+
+//go:embed version.sh
+var versionScript string
+
+// ownGo tells whether components are built by the Go that the root has: where it is made of store paths, and the recipe names no
+// other.
+func ownGo(r *recipe.Recipe, root *dag.Node) bool {
+	_, named := r.Toolchains["go"]
+	return !named && root != nil && dag.OfPaths(root)
+}
+
+// lockGo finds the version of Go and what the lock is to note of it.
+func lockGo(ctx context.Context, r ecosystem.LockRequest) (string, json.RawMessage, error) {
+	if !ownGo(r.Recipe, r.RootNode) {
+		v, ok := r.Recipe.Toolchains["go"]
+		if !ok {
+			return "", nil, errNoToolchain
+		}
+		return v, nil, nil
+	}
+	n, err := r.Maker.InRoot(dag.InRoot{
+		Kind: dag.Toolchain, Name: "go-version", Title: "version of Go", Root: r.RootNode, Env: closed(""), Script: versionScript,
+	})
+	if err != nil {
+		return "", nil, err
+	}
+	dir, err := r.Realise(ctx, n)
+	if err != nil {
+		return "", nil, fmt.Errorf("ask the root for its Go: %w", err)
+	}
+	text, err := os.ReadFile(dir + "/version")
+	if err != nil {
+		return "", nil, fmt.Errorf("ask the root for its Go: %w", err)
+	}
+	v, ok := bytes.CutPrefix(bytes.TrimSpace(text), []byte("go"))
+	if !ok {
+		return "", nil, fmt.Errorf("ask the root for its Go: its version is %q", text)
+	}
+	if err := checkVersion(string(v)); err != nil {
+		return "", nil, err
+	}
+	noted, err := json.Marshal(data{Go: string(v)})
+	return string(v), noted, err
+}
+
+// goVersion is the version of Go that the component is built by.
+func goVersion(r ecosystem.DeriveRequest) (string, error) {
+	if !ownGo(r.Recipe, r.Root) {
+		v, ok := r.Recipe.Toolchains["go"]
+		if !ok {
+			return "", errNoToolchain
+		}
+		return v, nil
+	}
+	var noted data
+	if err := json.Unmarshal(r.Lock.Data, &noted); err != nil {
+		return "", fmt.Errorf("the lock does not say which Go the root has (%w): run headwater lock", err)
+	}
+	return noted.Go, checkVersion(noted.Go)
+}
