@@ -247,3 +247,14 @@ func (s *Selection) copyEntry(e Entry, to string) error {
 	_, err = io.Copy(out, in)
 	return errors.Join(err, out.Close())
 }
+
+// Paths lists every file and link, sorted.
+func (t *Tree) Paths() []string {
+	paths := make([]string, 0, len(t.listed))
+	for _, l := range t.listed {
+		if l.err == nil {
+			paths = append(paths, l.path)
+		}
+	}
+	return paths
+}

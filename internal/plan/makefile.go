@@ -1,0 +1,221 @@
+package plan
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// makefile is what is known of a Makefile: variables and rules, without functions, patterns and conditions.
+type makefile struct {
+	name  string // in the tree
+	vars  map[string]string
+	rules map[string]rule
+	first string // target
+}
+
+type rule struct {
+	needs  []string
+	recipe []recipeLine
+}
+
+type recipeLine struct {
+	text string
+	line int
+}
+
+// parseMakefile reads what it understands and leaves out the rest.
+func parseMakefile(name string, data []byte) *makefile {
+	m := &makefile{name: name, vars: map[string]string{}, rules: map[string]rule{}}
+	var targets []string
+	lines := strings.Split(string(data), "\n")
+	for i := 0; i < len(lines); i++ {
+		number, text := i+1, lines[i]
+		for strings.HasSuffix(text, "\\") && i+1 < len(lines) {
+			i++
+			text = strings.TrimSuffix(text, "\\") + " " + strings.TrimSpace(lines[i])
+		}
+		switch {
+		case strings.HasPrefix(text, "\t"):
+			for _, t := range targets {
+				r := m.rules[t]
+				r.recipe = append(r.recipe, recipeLine{strings.TrimLeft(strings.TrimSpace(text), "@-+"), number})
+				m.rules[t] = r
+			}
+		case strings.TrimSpace(text) == "" || strings.HasPrefix(strings.TrimSpace(text), "#"):
+		default:
+			if t, ok := m.statement(text); ok {
+				targets = t
+			}
+		}
+	}
+	return m
+}
+
+// statement reads an assignment or the head of a rule; of the latter it returns the targets.
+func (m *makefile) statement(text string) (targets []string, isRule bool) {
+	text = strings.TrimPrefix(strings.TrimPrefix(text, "export "), "override ")
+	colon := strings.IndexByte(text, ':')
+	if equal := strings.IndexByte(text, '='); equal > 0 && (colon < 0 || equal < colon || equal == colon+1 || strings.HasPrefix(text[colon:], "::=")) {
+		name := strings.TrimSpace(strings.TrimRight(text[:equal], ":?+ \t"))
+		value := strings.TrimSpace(text[equal+1:])
+		switch {
+		case text[equal-1] == '?' && m.vars[name] != "":
+		case text[equal-1] == '+':
+			m.vars[name] = strings.TrimSpace(m.vars[name] + " " + value)
+		default:
+			m.vars[name] = value
+		}
+		return nil, false
+	}
+	if colon < 0 {
+		return nil, false
+	}
+	needs, inline, hasInline := strings.Cut(strings.TrimLeft(text[colon+1:], ":"), ";")
+	for _, t := range strings.Fields(m.expand(text[:colon], nil, 0)) {
+		r := m.rules[t]
+		r.needs = append(r.needs, strings.Fields(m.expand(strings.ReplaceAll(needs, "|", " "), nil, 0))...)
+		if hasInline {
+			r.recipe = append(r.recipe, recipeLine{strings.TrimSpace(inline), 0})
+		}
+		m.rules[t] = r
+		if targets = append(targets, t); m.first == "" && !strings.HasPrefix(t, ".") {
+			m.first = t
+		}
+	}
+	return targets, true
+}
+
+// expand replaces variables; what is not known becomes nothing, as in make. $$ becomes $.
+func (m *makefile) expand(text string, over map[string]string, depth int) string {
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		if text[i] != '$' || i+1 == len(text) {
+			b.WriteByte(text[i])
+			continue
+		}
+		i++
+		name := text[i : i+1]
+		if name == "$" {
+			b.WriteByte('$')
+			continue
+		}
+		if name == "(" || name == "{" {
+			end := closing(text, i)
+			name = text[i+1 : end]
+			i = end
+		}
+		v, ok := over[name]
+		if !ok {
+			v = m.vars[name]
+		}
+		if depth < 20 && len(v) < 1<<16 {
+			b.WriteString(m.expand(v, over, depth+1))
+		}
+		if b.Len() > 1<<20 {
+			break
+		}
+	}
+	return b.String()
+}
+
+// closing is the index of the bracket that closes the one at i, or of the text's last byte.
+func closing(text string, i int) int {
+	level := 0
+	for j := i; j < len(text); j++ {
+		switch text[j] {
+		case '(', '{':
+			level++
+		case ')', '}':
+			if level--; level == 0 {
+				return j
+			}
+		}
+	}
+	return len(text) - 1
+}
+
+// runMake follows the targets that make is called for.
+func runMake(c Command, s *Stage) error {
+	dir, over, targets := c.Dir, map[string]string{}, []string(nil)
+	for k, v := range c.Env {
+		over[k] = v
+	}
+	file := ""
+	for i := 1; i < len(c.Args); i++ {
+		k, v, assigned := strings.Cut(c.Args[i], "=")
+		switch {
+		case c.Args[i] == "-C" && i+1 < len(c.Args):
+			i++
+			dir = Abs(dir, c.Args[i])
+		case c.Args[i] == "-f" && i+1 < len(c.Args):
+			i++
+			file = c.Args[i]
+		case strings.HasPrefix(c.Args[i], "-"):
+		case assigned:
+			over[k] = v
+		default:
+			targets = append(targets, c.Args[i])
+		}
+	}
+	names := []string{"GNUmakefile", "makefile", "Makefile"}
+	if file != "" {
+		names = []string{file}
+	}
+	for _, n := range names {
+		data, name, err := s.ReadFile(Abs(dir, n))
+		if err != nil {
+			continue
+		}
+		m := parseMakefile(name, data)
+		for k, v := range m.vars { // a variable of the environment is weaker than one of the file
+			if _, ok := c.Env[k]; ok && !slices.ContainsFunc(c.Args, func(a string) bool { return strings.HasPrefix(a, k+"=") }) && v != "" {
+				delete(over, k)
+			}
+		}
+		over["MAKE"], over["CURDIR"], over["PWD"] = "make", dir, dir
+		if len(targets) == 0 {
+			targets = []string{m.first}
+		}
+		done := map[string]bool{}
+		for _, t := range targets {
+			if err := m.run(s, t, dir, over, c.Env, done); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	s.Notes.Remark(fmt.Sprintf("make is called in %s, where the tree has no Makefile", dir), c.Evidence)
+	return nil
+}
+
+func (m *makefile) run(s *Stage, target, dir string, over, env map[string]string, done map[string]bool) error {
+	if done[target] {
+		return nil
+	}
+	done[target] = true
+	r, ok := m.rules[target]
+	if !ok {
+		return nil
+	}
+	for _, n := range r.needs {
+		if err := m.run(s, n, dir, over, env, done); err != nil {
+			return err
+		}
+	}
+	vars := map[string]string{"@": target, "<": "", "^": strings.Join(r.needs, " "), "@D": path.Dir(target), "@F": path.Base(target)}
+	if len(r.needs) > 0 {
+		vars["<"] = r.needs[0]
+	}
+	for k, v := range over {
+		vars[k] = v
+	}
+	for _, l := range r.recipe {
+		text := strings.TrimLeft(m.expand(l.text, vars, 0), "@-+ ")
+		if err := s.Run(text, dir, env, Evidence{File: m.name, Line: l.line}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,72 @@
+package plan_test
+
+import (
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"headwater/internal/plan"
+)
+
+// tree makes a tree of files given as path and content in turn.
+func tree(files ...string) *plan.Tree {
+	fsys, names := fstest.MapFS{}, []string(nil)
+	for i := 0; i+1 < len(files); i += 2 {
+		fsys[files[i]] = &fstest.MapFile{Data: []byte(files[i+1])}
+		names = append(names, files[i])
+	}
+	return plan.NewTree(fsys, names)
+}
+
+// seen is a Recogniser that knows every program and notes what it is called with.
+type seen struct{ commands []string }
+
+func (r *seen) Recognise(c plan.Command, _ *plan.Stage) (bool, error) {
+	r.commands = append(r.commands, c.Evidence.String()+" "+c.Dir+" "+c.Text())
+	return true, nil
+}
+
+// What shells, make and scripts call is found, whichever way it is called, with what is known expanded.
+func TestCommands(t *testing.T) {
+	t.Parallel()
+	r := &seen{}
+	_, err := plan.New(tree(
+		"Dockerfile", `ARG GO=1.26
+FROM golang:${GO} AS build
+ARG MODE=fast
+ARG TARGETARCH
+WORKDIR /src
+COPY . .
+RUN if [ "$MODE" = fast ]; then build --quick; else build --slow; fi && \
+    (cd web && bundle) ; make OUT=/out/x app
+RUN <<EOS
+second "$TARGETARCH"
+sh tools/gen.sh one | filter
+EOS
+FROM scratch
+COPY --from=build /src/nothing /
+`,
+		"Makefile", "V := 1\nFLAGS = -X $(V)\napp: gen\n\tlink $(FLAGS) -o $(OUT)\ngen:\n\t@generate $@\n",
+		"tools/gen.sh", "#!/bin/sh\nset -e\nfor x in a b; do step \"$1\" $x; done\n",
+	), plan.Options{Recognisers: []plan.Recogniser{r}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"Dockerfile:7 /src build --quick", "Dockerfile:7 /src/web bundle", "Makefile:6 /src generate gen", "Makefile:4 /src link -X 1 -o /out/x",
+		"Dockerfile:10 /src second amd64", "tools/gen.sh:3 /src step one a", "tools/gen.sh:3 /src step one b", "Dockerfile:11 /src filter",
+	}
+	if diff := cmp.Diff(want, r.commands); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A text that does not end is an error, not a plan that does not end.
+func TestShellThatDoesNotEnd(t *testing.T) {
+	t.Parallel()
+	p, err := plan.New(tree("Dockerfile", "FROM scratch\nRUN while :; do :; done\n"), plan.Options{})
+	if err != nil || len(p.Remarks) != 1 || !p.Uncertain() {
+		t.Errorf("%v %+v", err, p)
+	}
+}

@@ -1,0 +1,189 @@
+package plan
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"mvdan.cc/sh/v3/expand"
+	"mvdan.cc/sh/v3/interp"
+	"mvdan.cc/sh/v3/syntax"
+)
+
+const (
+	maxDepth = 12     // scripts that call scripts
+	maxCalls = 100000 // commands of one text, the shell's own included
+)
+
+// Run interprets shell text in a folder: conditions, loops and expansions as a shell does, but each program that it calls is only
+// looked at. at is where the text begins; params are its $1, $2 and so on.
+func (s *Stage) Run(text, dir string, env map[string]string, at Evidence, params ...string) error {
+	if s.depth++; s.depth > maxDepth {
+		return fmt.Errorf("%s: scripts call scripts more than %d deep", at, maxDepth)
+	}
+	defer func() { s.depth-- }()
+	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(text), at.File)
+	if err != nil {
+		return fmt.Errorf("%s: %w", at, err)
+	}
+	inOrder(file)
+	var inner error
+	calls := 0
+	run := shellRun{s, at, &inner}
+	runner, err := interp.New(
+		interp.Env(expand.ListEnviron(environ(s.Env, env)...)), interp.StdIO(nil, io.Discard, io.Discard),
+		interp.ExecHandlers(func(interp.ExecHandlerFunc) interp.ExecHandlerFunc { return run.exec }),
+		interp.Params(append([]string{"--"}, params...)...),
+		interp.CallHandler(func(_ context.Context, args []string) ([]string, error) {
+			if calls++; calls > maxCalls {
+				return nil, fmt.Errorf("%s: does not end", at)
+			}
+			return args, nil
+		}),
+		interp.OpenHandler(run.open), interp.StatHandler(run.stat), interp.ReadDirHandler2(run.readDir),
+		interp.AccessHandler(func(context.Context, string, interp.AccessMode) error { return nil }),
+	)
+	if err != nil {
+		return fmt.Errorf("%s: %w", at, err)
+	}
+	runner.Dir = path.Clean(dir)
+	err = runner.Run(context.Background(), file)
+	if _, exited := interp.IsExitStatus(err); exited {
+		err = nil // what a condition of the script decided
+	}
+	return errors.Join(err, inner)
+}
+
+// inOrder makes a text run its commands one after the other: no pipes, nothing in the background.
+func inOrder(file *syntax.File) {
+	syntax.Walk(file, func(n syntax.Node) bool {
+		switch n := n.(type) {
+		case *syntax.BinaryCmd:
+			if n.Op == syntax.Pipe || n.Op == syntax.PipeAll {
+				n.Op = syntax.AndStmt
+			}
+		case *syntax.Stmt:
+			n.Background, n.Coprocess = false, false
+		}
+		return true
+	})
+}
+
+func environ(layers ...map[string]string) []string {
+	all := map[string]string{}
+	for _, l := range layers {
+		maps.Copy(all, l)
+	}
+	list := make([]string, 0, len(all))
+	for _, k := range slices.Sorted(maps.Keys(all)) {
+		list = append(list, k+"="+all[k])
+	}
+	return list
+}
+
+// shellRun is the world of one shell text.
+type shellRun struct {
+	stage *Stage
+	at    Evidence
+	err   *error // the first error of a recogniser; the shell cannot carry it
+}
+
+func (r shellRun) exec(ctx context.Context, args []string) error {
+	h := interp.HandlerCtx(ctx)
+	c := Command{Args: args, Dir: h.Dir, Env: map[string]string{}, Evidence: r.at}
+	if r.at.Line > 0 && h.Pos.IsValid() {
+		c.Evidence.Line += int(h.Pos.Line()) - 1
+	}
+	c.stdout = func(text string) { _, _ = io.WriteString(h.Stdout, text) } // a shell's own buffer
+	for name, v := range h.Env.Each {
+		if v.Exported && v.IsSet() {
+			c.Env[name] = v.String()
+		}
+	}
+	if err := r.stage.recognise(c); err != nil && *r.err == nil {
+		*r.err = err
+		return interp.ExitStatus(1)
+	}
+	return nil
+}
+
+// open gives scripts the source's files to read, and nothing to write to.
+func (r shellRun) open(ctx context.Context, name string, flag int, _ os.FileMode) (io.ReadWriteCloser, error) {
+	abs := Abs(interp.HandlerCtx(ctx).Dir, name)
+	if flag&(os.O_WRONLY|os.O_RDWR) != 0 {
+		if o, _ := r.stage.Files.Lookup(abs); o.Kind == Unknown {
+			r.stage.Files.Place(abs, Origin{Kind: Empty}, r.at)
+		}
+		return memoryFile{new(bytes.Buffer)}, nil
+	}
+	data, _, err := r.stage.ReadFile(abs)
+	if err != nil {
+		data = nil // of what is not known, nothing is read
+	}
+	return memoryFile{bytes.NewBuffer(data)}, nil
+}
+
+type memoryFile struct{ *bytes.Buffer }
+
+func (memoryFile) Close() error { return nil }
+
+// stat: folders that are not known are taken to be there, so that cd goes where the script means to go.
+func (r shellRun) stat(ctx context.Context, name string, _ bool) (fs.FileInfo, error) {
+	abs := Abs(interp.HandlerCtx(ctx).Dir, name)
+	o, _ := r.stage.Lookup(abs)
+	switch {
+	case o.Kind == Source && r.stage.Tree.Has(o.Path):
+		return info{path.Base(abs), 0o755}, nil
+	case o.Kind == Unknown && !r.stage.Files.Exists(abs) && path.Ext(abs) != "":
+		return nil, &fs.PathError{Op: "stat", Path: abs, Err: fs.ErrNotExist}
+	}
+	return info{path.Base(abs), fs.ModeDir | 0o755}, nil
+}
+
+func (r shellRun) readDir(ctx context.Context, name string) ([]fs.DirEntry, error) {
+	dir := Abs(interp.HandlerCtx(ctx).Dir, name)
+	o, _ := r.stage.Files.Lookup(dir)
+	names := map[string]fs.FileMode{}
+	if o.Kind == Source {
+		for _, f := range r.stage.Tree.Below(o.Path) {
+			first, _, deep := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(f, path.Clean(o.Path)), "/"), "/")
+			if o.Path == "." {
+				first, _, deep = strings.Cut(f, "/")
+			}
+			if names[first] = 0o644; deep {
+				names[first] = fs.ModeDir | 0o755
+			}
+		}
+	}
+	for _, p := range r.stage.Files.Inside(dir) {
+		first, _, _ := strings.Cut(relative(path.Clean(dir), p.At), "/")
+		names[first] = fs.ModeDir | 0o755
+	}
+	entries := make([]fs.DirEntry, 0, len(names))
+	for _, n := range slices.Sorted(maps.Keys(names)) {
+		entries = append(entries, fs.FileInfoToDirEntry(info{n, names[n]}))
+	}
+	return entries, nil
+}
+
+// info describes a file of which only name and mode are known.
+type info struct {
+	name string
+	mode fs.FileMode
+}
+
+func (i info) Name() string       { return i.name }
+func (i info) Size() int64        { return 1 }
+func (i info) Mode() fs.FileMode  { return i.mode }
+func (i info) ModTime() time.Time { return time.Unix(1, 0) }
+func (i info) IsDir() bool        { return i.mode.IsDir() }
+func (i info) Sys() any           { return nil }

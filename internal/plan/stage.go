@@ -1,0 +1,246 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Stage is one stage of an image's making: what stands where, and what was done to it, up to one instruction.
+type Stage struct {
+	Name     string
+	Base     string // reference of the image it is made from, if that is not built from this tree
+	Parent   *Stage // the stage it is made from, else
+	Evidence Evidence
+
+	Env      map[string]string
+	Dir      string // working directory, absolute
+	User     string
+	Files    *Files
+	Packages []Installed
+	Builds   []*Build // in this stage; see all
+	Config   Config
+
+	// Unrecognised lists the commands that nobody knew.
+	Unrecognised []Command
+	// Missing lists what was to be copied and is nowhere.
+	Missing []Missing
+
+	*shared
+	args  map[string]string
+	depth int // of scripts that call scripts
+}
+
+// shared is what all stages of a plan have in common.
+type shared struct {
+	Tree        *Tree
+	Notes       *Notes
+	Release     string // as the operator named it, or the tree
+	recognisers []Recogniser
+	commands    int // run so far, over all stages
+}
+
+// Installed is a distribution's package that a stage installs.
+type Installed struct {
+	Manager  string // "apt", "apk", "dnf"
+	Name     string
+	Evidence Evidence
+}
+
+// Missing is something that an instruction copies though nothing makes it.
+type Missing struct {
+	Path     string // absolute in the stage that is copied from, or relative to the tree
+	From     string // name of that stage; "" means the tree
+	Evidence Evidence
+}
+
+// Config is what an image says of how it is run. Each value has the evidence of the same key.
+type Config struct {
+	Entrypoint, Cmd []string
+	Ports           []int
+	Volumes         []string
+	Health          []string // command
+	Labels          map[string]string
+	Evidence        map[string]Evidence // by "entrypoint", "cmd", "user", "workdir", "health", "port 80", "volume /x", "env X"
+}
+
+// Build is what an ecosystem's tools make in one folder of a stage.
+type Build struct {
+	Ecosystem  string // name of the ecosystem in a recipe
+	Name       string // of the component; the plan gives one where this is ""
+	Dir        string // absolute: the project's folder in its stage
+	Stage      *Stage
+	Before     *Files            // what stood where before it
+	Commands   []Command         // what is run, in Dir unless they say otherwise; empty means what the ecosystem does by itself
+	Outputs    []Output          // what it is told to make; besides these it may make anything below Dir
+	Env        map[string]string // of its commands, beyond what the ecosystem sets
+	Options    map[string]any    // the ecosystem's own, as in a recipe
+	Toolchains map[string]Version
+	Needs      []Installed // what it needs of a distribution beyond what its stage installs
+	Sources    []string    // globs of the files it sees, from the tree's top; nil means what stands below Dir
+	Evidence   []Evidence
+}
+
+// Output is something that a build is told to make.
+type Output struct {
+	At     string // absolute, in the stage
+	Inside string // where it is in the component's output; "" means that the recipe's output says so, by the path below Dir
+	File   bool   // not a folder
+}
+
+// Version is a toolchain's, as exactly as the tree says it: "1.26.8", "24".
+type Version struct {
+	Value    string
+	Evidence Evidence
+}
+
+// child makes a stage on top of s.
+func (s *Stage) child(name string, e Evidence) *Stage {
+	c := *s
+	c.Name, c.Parent, c.Evidence = name, s, e
+	c.Base, c.Builds, c.Unrecognised, c.Missing = "", nil, nil, nil
+	c.Env, c.args, c.Files = maps.Clone(s.Env), map[string]string{}, s.Files.Clone()
+	c.Packages = slices.Clone(s.Packages)
+	c.Config.Labels, c.Config.Evidence = maps.Clone(s.Config.Labels), maps.Clone(s.Config.Evidence)
+	return &c
+}
+
+// AllBuilds lists the builds of the stage and of those it is made from, in order.
+func (s *Stage) AllBuilds() []*Build {
+	if s.Parent == nil {
+		return s.Builds
+	}
+	return slices.Concat(s.Parent.AllBuilds(), s.Builds)
+}
+
+// BaseImage is the image at the bottom.
+func (s *Stage) BaseImage() string {
+	for s.Parent != nil {
+		s = s.Parent
+	}
+	return s.Base
+}
+
+// Abs makes a path absolute, seen from a folder.
+func Abs(dir, p string) string {
+	if path.IsAbs(p) {
+		return path.Clean(p)
+	}
+	return path.Join(dir, p)
+}
+
+// SourceOf tells which path of the tree stands at an absolute path.
+func (s *Stage) SourceOf(abs string) (string, bool) {
+	o, _ := s.Files.Lookup(abs)
+	return o.Path, o.Kind == Source
+}
+
+// ReadFile reads a file of the tree that stands at an absolute path, and tells its path in the tree.
+func (s *Stage) ReadFile(abs string) (data []byte, name string, err error) {
+	name, ok := s.SourceOf(abs)
+	if !ok {
+		return nil, "", fmt.Errorf("%s: is not out of the source", abs)
+	}
+	data, err = s.Tree.Read(name)
+	return data, name, err
+}
+
+// BuildAt is the build of an ecosystem in a folder, made if there is none; further commands of the same tool there belong to it.
+func (s *Stage) BuildAt(ecosystem, dir string, e Evidence) *Build {
+	for _, b := range slices.Backward(s.AllBuilds()) {
+		if b.Ecosystem == ecosystem && b.Dir == dir {
+			b.Evidence = append(b.Evidence, e)
+			b.Before = s.Files.Clone() // what came in between, it sees too
+			return b
+		}
+	}
+	return s.NewBuild(ecosystem, dir, e)
+}
+
+// NewBuild adds a build in a folder.
+func (s *Stage) NewBuild(ecosystem, dir string, e Evidence) *Build {
+	b := &Build{
+		Ecosystem: ecosystem, Dir: path.Clean(dir), Stage: s, Before: s.Files.Clone(), Env: map[string]string{}, Options: map[string]any{},
+		Toolchains: map[string]Version{}, Evidence: []Evidence{e},
+	}
+	s.Builds = append(s.Builds, b)
+	return b
+}
+
+// Makes says that a build makes something, which then stands there.
+func (s *Stage) Makes(b *Build, o Output, e Evidence) {
+	o.At = path.Clean(o.At)
+	if !slices.Contains(b.Outputs, o) {
+		b.Outputs = append(b.Outputs, o)
+	}
+	s.Files.Remove(o.At)
+	s.Files.Place(o.At, Origin{Kind: Product, Path: o.At, Build: b}, e)
+}
+
+// Lookup tells where what stands at a path came from. What neither the source nor anything else has, a build made that worked in a
+// folder around it.
+func (s *Stage) Lookup(abs string) (Origin, Evidence) {
+	o, e := s.Files.Lookup(abs)
+	if o.Kind != Unknown {
+		return o, e
+	}
+	for _, b := range slices.Backward(s.AllBuilds()) {
+		if within(b.Dir, abs) && len(s.Files.Inside(abs)) == 0 {
+			return Origin{Kind: Product, Path: abs, Build: b}, b.Evidence[0]
+		}
+	}
+	return Origin{}, Evidence{}
+}
+
+// Copy lays what stands at src in from at dst, here. It reports whether there is anything.
+func (s *Stage) Copy(from *Stage, src, dst string, e Evidence) bool {
+	src, dst = path.Clean(src), path.Clean(dst)
+	found := s.Files.CopyFrom(from.Files, src, dst, e)
+	for _, b := range from.AllBuilds() {
+		if within(src, b.Dir) { // with all that was made in its folder
+			s.Files.Place(path.Join(dst, relative(src, b.Dir)), Origin{Kind: Product, Path: b.Dir, Build: b}, e)
+			found = true
+		}
+	}
+	if found {
+		return true
+	}
+	o, _ := from.Lookup(src)
+	if o.Kind == Unknown {
+		return false
+	}
+	s.Files.Place(dst, o, e)
+	return true
+}
+
+// Install notes packages of a distribution.
+func (s *Stage) Install(manager string, e Evidence, names ...string) {
+	for _, n := range names {
+		if !slices.ContainsFunc(s.Packages, func(p Installed) bool { return p.Manager == manager && p.Name == n }) {
+			s.Packages = append(s.Packages, Installed{manager, n, e})
+		}
+	}
+}
+
+// recognise hands a command to who knows it.
+func (s *Stage) recognise(c Command) error {
+	if s.commands++; s.commands > maxCommands {
+		return fmt.Errorf("%s: more than %d commands are run", c.Evidence, maxCommands)
+	}
+	for _, r := range s.recognisers {
+		known, err := r.Recognise(c, s)
+		if err != nil {
+			return fmt.Errorf("%s: %s: %w", c.Evidence, strings.Join(c.Args, " "), err)
+		}
+		if known {
+			return nil
+		}
+	}
+	s.Unrecognised = append(s.Unrecognised, c)
+	return nil
+}
+
+// maxCommands is how many commands a plan looks at, of all stages and the scripts that they call.
+const maxCommands = 20000

@@ -1,0 +1,238 @@
+package plan
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+// system knows the programs that every image's making calls: package managers, file tools, shells, make.
+type system struct{}
+
+// Recognise is Recogniser's.
+func (system) Recognise(c Command, s *Stage) (bool, error) {
+	switch name := path.Base(c.Args[0]); name {
+	case "apt-get", "apt", "apk", "dnf", "microdnf", "yum":
+		install(c, s, name)
+	case "cp", "mv", "install":
+		copyFiles(c, s, name)
+	case "ln":
+		link(c, s)
+	case "rm", "rmdir":
+		for _, a := range operands(c, "") {
+			s.Files.Remove(Abs(c.Dir, a))
+		}
+	case "mkdir", "touch":
+		for _, a := range operands(c, "m") {
+			if abs := Abs(c.Dir, a); !s.Files.Exists(abs) {
+				s.Files.Place(abs, Origin{Kind: Empty}, c.Evidence)
+			}
+		}
+	case "sh", "bash", "ash", "dash":
+		return true, runShell(c, s)
+	case "env", "sudo", "time", "exec", "nice", "command", "su-exec", "gosu":
+		return true, runRest(c, s)
+	case "make", "gmake":
+		return true, runMake(c, s)
+	case "curl", "wget":
+		download(c, s)
+	case "git":
+		runGit(c, s)
+	case "adduser", "useradd", "addgroup", "groupadd", "usermod", "chmod", "chown", "chgrp", "ldconfig", "update-ca-certificates", "dpkg",
+		"dpkg-reconfigure", "locale-gen", "true", "false", "ls", "cat", "echo", "which", "id", "uname", "find", "grep", "sed", "tr", "cut", "date",
+		"setcap", "strip", "upx", "sleep", "tee", "head", "tail", "xargs", "sort", "basename", "dirname", "mktemp", "file", "du", "df", "update-alternatives",
+		"yes", "printf", "nproc", "awk", "apt-key", "apt-mark", "apt-cache", "gpg", "sha256sum", "ldd", "tar", "unzip", "gunzip", "xz", "gzip", "arch":
+		// nothing that decides what stands where; what they bring from the network shows by what is missing
+	default:
+		return s.runScript(c)
+	}
+	return true, nil
+}
+
+// operands are the arguments that are no options; valued are the letters of options that take a value.
+func operands(c Command, valued string) []string {
+	var out []string
+	for i := 1; i < len(c.Args); i++ {
+		a := c.Args[i]
+		switch {
+		case a == "--":
+			return append(out, c.Args[i+1:]...)
+		case strings.HasPrefix(a, "--"):
+		case len(a) > 1 && a[0] == '-':
+			if strings.Contains(valued, a[len(a)-1:]) {
+				i++
+			}
+		default:
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+func install(c Command, s *Stage, manager string) {
+	words := operands(c, "to")
+	at := slices.IndexFunc(words, func(w string) bool { return w == "install" || w == "add" })
+	if at < 0 {
+		return
+	}
+	manager = map[string]string{"apt-get": "apt", "microdnf": "dnf", "yum": "dnf"}[manager] + map[string]string{"apt": "apt", "apk": "apk", "dnf": "dnf"}[manager]
+	for _, w := range words[at+1:] {
+		if strings.HasPrefix(w, ".") && manager == "apk" { // a virtual package's name
+			continue
+		}
+		if strings.ContainsAny(w, "/") || strings.HasSuffix(w, ".deb") {
+			s.Notes.Remark("the upstream's image installs the package file "+w, c.Evidence)
+			continue
+		}
+		name := strings.FieldsFunc(w, func(r rune) bool { return strings.ContainsRune("=<>~@", r) })
+		if len(name) > 0 {
+			s.Install(manager, c.Evidence, name[0])
+		}
+	}
+}
+
+func copyFiles(c Command, s *Stage, name string) {
+	list := operands(c, "tmog")
+	if name == "install" && slices.Contains(c.Args, "-d") {
+		return
+	}
+	if len(list) < 2 {
+		return
+	}
+	dst := Abs(c.Dir, list[len(list)-1])
+	into := len(list) > 2 || strings.HasSuffix(list[len(list)-1], "/") || s.isFolder(dst)
+	for _, src := range list[:len(list)-1] {
+		abs, contents := Abs(c.Dir, src), strings.HasSuffix(src, "/.")
+		at := dst
+		if into && !contents {
+			at = path.Join(dst, path.Base(abs))
+		}
+		o, _ := s.Lookup(abs)
+		if !s.Files.CopyFrom(s.Files.Clone(), abs, at, c.Evidence) && o.Kind != Unknown {
+			s.Files.Place(at, o, c.Evidence)
+		}
+		if name == "mv" {
+			s.Files.Remove(abs)
+		}
+	}
+}
+
+func link(c Command, s *Stage) {
+	list := operands(c, "t")
+	if len(list) == 0 {
+		return
+	}
+	target, at := list[0], path.Base(list[0])
+	if len(list) > 1 {
+		at = list[len(list)-1]
+	}
+	abs := Abs(c.Dir, at)
+	if strings.HasSuffix(at, "/") || s.isFolder(abs) {
+		abs = path.Join(abs, path.Base(target))
+	}
+	s.Files.Place(abs, Origin{Kind: Link, Path: target}, c.Evidence)
+}
+
+// runShell follows "sh -c TEXT" and "sh FILE ARGS".
+func runShell(c Command, s *Stage) error {
+	for i, a := range c.Args[1:] {
+		switch {
+		case strings.HasPrefix(a, "-") && strings.HasSuffix(a, "c") && i+2 < len(c.Args):
+			return s.Run(c.Args[i+2], c.Dir, c.Env, c.Evidence)
+		case strings.HasPrefix(a, "-"):
+		default:
+			c.Args = c.Args[i+1:]
+			_, err := s.runScript(c)
+			return err
+		}
+	}
+	return nil
+}
+
+// runScript follows a script of the source that is called by its path.
+func (s *Stage) runScript(c Command) (bool, error) {
+	if !strings.Contains(c.Args[0], "/") && path.Ext(c.Args[0]) != ".sh" {
+		return false, nil
+	}
+	data, name, err := s.ReadFile(Abs(c.Dir, c.Args[0]))
+	if err != nil {
+		return false, nil // not out of the source: it stays a command that nobody knows
+	}
+	first, _, _ := strings.Cut(string(data), "\n")
+	if strings.HasPrefix(first, "#!") && !strings.Contains(first, "sh") {
+		return false, nil
+	}
+	if strings.IndexByte(string(data), 0) >= 0 {
+		return false, nil
+	}
+	return true, s.Run(string(data), c.Dir, c.Env, Evidence{File: name, Line: 1}, c.Args[1:]...)
+}
+
+// runRest follows programs that call the program that their arguments name.
+func runRest(c Command, s *Stage) error {
+	rest := c.Args[1:]
+	envs := map[string]string{}
+	for k, v := range c.Env {
+		envs[k] = v
+	}
+	for len(rest) > 0 {
+		k, v, assigned := strings.Cut(rest[0], "=")
+		switch {
+		case strings.HasPrefix(rest[0], "-"):
+		case assigned && !strings.Contains(k, "/"):
+			envs[k] = v
+		case path.Base(c.Args[0]) == "su-exec" || path.Base(c.Args[0]) == "gosu":
+			if len(rest) < 2 {
+				return nil
+			}
+			c.Args, c.Env = rest[1:], envs
+			return s.recognise(c)
+		default:
+			c.Args, c.Env = rest, envs
+			return s.recognise(c)
+		}
+		rest = rest[1:]
+	}
+	return nil
+}
+
+// download notes what curl and wget fetch, and where it stands then.
+func download(c Command, s *Stage) {
+	var url, to string
+	for i, a := range c.Args {
+		switch {
+		case strings.Contains(a, "://") && url == "":
+			url = a
+		case (a == "-o" || a == "--output" || a == "-O" && path.Base(c.Args[0]) == "wget" || a == "--output-document") && i+1 < len(c.Args):
+			to = c.Args[i+1]
+		}
+	}
+	if url == "" || strings.Contains(url, "://localhost") || strings.Contains(url, "://127.0.0.1") {
+		return
+	}
+	s.Notes.Remark("the upstream's image downloads "+url, c.Evidence)
+	if to == "" && path.Base(c.Args[0]) == "wget" {
+		to = path.Base(url)
+	}
+	if to != "" && to != "-" {
+		s.Files.Place(Abs(c.Dir, to), Origin{Kind: Network, Ref: url}, c.Evidence)
+	}
+}
+
+// runGit answers what a build asks of a checkout, which there is none of, and notes clones.
+func runGit(c Command, s *Stage) {
+	for i, a := range c.Args[1:] {
+		switch a {
+		case "clone":
+			for _, u := range c.Args[i+2:] {
+				if strings.Contains(u, "://") || strings.Contains(u, "@") {
+					s.Notes.Remark("the upstream's image clones "+u, c.Evidence)
+				}
+			}
+			return
+		case "describe":
+			c.Print(s.Release)
+			return
+		}
+	}
+}

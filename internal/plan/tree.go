@@ -1,0 +1,109 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// maxFile is the largest manifest, lock or script that is read, in bytes.
+const maxFile = 64 << 20
+
+// Tree is an upstream's files, listed once.
+type Tree struct {
+	fs    fs.FS
+	files []string        // every file and link, sorted
+	dirs  map[string]bool // every folder that has files, "." too
+}
+
+// NewTree makes a tree of files that are listed, sorted by path.
+func NewTree(fsys fs.FS, files []string) *Tree {
+	t := &Tree{fs: fsys, files: slices.Sorted(slices.Values(files)), dirs: map[string]bool{".": true}}
+	for _, f := range t.files {
+		for dir := path.Dir(f); !t.dirs[dir]; dir = path.Dir(dir) {
+			t.dirs[dir] = true
+		}
+	}
+	return t
+}
+
+// Files lists every file, sorted by path.
+func (t *Tree) Files() []string { return t.files }
+
+// Has tells whether name is a file.
+func (t *Tree) Has(name string) bool {
+	_, ok := slices.BinarySearch(t.files, path.Clean(name))
+	return ok
+}
+
+// HasDir tells whether name is a folder with files; "." is.
+func (t *Tree) HasDir(name string) bool { return t.dirs[path.Clean(name)] }
+
+// Exists tells whether name is a file or a folder.
+func (t *Tree) Exists(name string) bool { return t.Has(name) || t.HasDir(name) }
+
+// Below lists the files in a folder and its folders, sorted.
+func (t *Tree) Below(dir string) []string {
+	if dir = path.Clean(dir); dir == "." {
+		return t.files
+	}
+	from := sort.SearchStrings(t.files, dir+"/")
+	to := sort.SearchStrings(t.files, dir+"0") // '0' follows '/'
+	return t.files[from:to]
+}
+
+// Named lists the files whose base name is one of names, in any folder, shallow ones first.
+func (t *Tree) Named(names ...string) []string {
+	var out []string
+	for _, f := range t.files {
+		if slices.Contains(names, path.Base(f)) {
+			out = append(out, f)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b string) int { return strings.Count(a, "/") - strings.Count(b, "/") })
+	return out
+}
+
+// match lists the files and folders that a pattern of a Dockerfile selects, sorted. The pattern is one of path.Match.
+func (t *Tree) match(pattern string) []string {
+	depth := strings.Count(pattern, "/")
+	found := map[string]bool{}
+	for _, f := range t.files {
+		parts := strings.Split(f, "/")
+		if len(parts) <= depth {
+			continue
+		}
+		name := strings.Join(parts[:depth+1], "/")
+		if ok, err := path.Match(pattern, name); ok && err == nil {
+			found[name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+// Read reads a file of at most 64 MiB. The error is fs.ErrNotExist if there is none.
+func (t *Tree) Read(name string) (data []byte, err error) {
+	name = path.Clean(name)
+	if !t.Has(name) {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: fs.ErrNotExist}
+	}
+	f, err := t.fs.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	data, err = io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = fmt.Errorf("read %s: has more than %d bytes", name, maxFile)
+	}
+	return data, err
+}
+
+// FS reads the tree.
+func (t *Tree) FS() fs.FS { return t.fs }
