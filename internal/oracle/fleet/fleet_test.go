@@ -42,8 +42,9 @@ type fleet struct {
 // releases are those of a fleet's machines.
 type releases struct{ coordinator, left, right hosttest.Release }
 
-// newFleet sets up a fleet. The parameters are added to its builders' addresses.
-func newFleet(t *testing.T, r releases, parameters string) *fleet {
+// newFleet sets up a fleet. The command is all that the coordinator may run at the builders; the parameters are added to
+// their addresses.
+func newFleet(t *testing.T, r releases, parameters, command string) *fleet {
 	f := &fleet{t: t, project: ecosystemtest.Open(t, "testdata/parts", plain.New()), built: make(chan error, 1)}
 	f.project.Build(f.starts()...)
 	f.here = f.newStore()
@@ -60,9 +61,22 @@ func newFleet(t *testing.T, r releases, parameters string) *fleet {
 	f.coordinator = hosttest.New(t, "coordinator", r.coordinator, "max-jobs = 0", "build-poll-interval = 1",
 		"builders = ssh-ng://left"+parameters+" x86_64-linux - 1 1 ; ssh-ng://right"+parameters+" x86_64-linux - 1 1")
 	f.left, f.right = hosttest.New(t, "left", r.left), hosttest.New(t, "right", r.right)
-	f.left.ServeSSH(t, f.coordinator)
-	f.right.ServeSSH(t, f.coordinator)
+	for _, h := range []*hosttest.Host{f.left, f.right} {
+		h.ServeSSH(t, f.coordinator)
+		restrict(t, h, command)
+	}
 	return f
+}
+
+// restrict lets those who may sign in to a machine run one command, and do nothing else.
+func restrict(t *testing.T, h *hosttest.Host, command string) {
+	t.Helper()
+	const file = "home/.ssh/authorized_keys"
+	keys, err := os.ReadFile(filepath.Join(h.Dir, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Write(t, file, `restrict,command="`+command+`" `+string(keys))
 }
 
 func (f *fleet) goal() *dag.Node { return f.project.Graph.Package }

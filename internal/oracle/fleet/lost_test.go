@@ -28,7 +28,7 @@ type attempt interface {
 // the coordinator, only one another's signatures.
 func TestNixLosesABuilder(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t, releases{hosttest.Current, hosttest.Current, hosttest.Current}, "?remote-store=daemon")
+	f := newFleet(t, releases{hosttest.Current, hosttest.Current, hosttest.Current}, "?remote-store=daemon", "nix-daemon --stdio --store daemon")
 	f.distrust()
 	f.coordinator.Store(t, func(s *store.Store) error {
 		if err := f.seed(t.Context(), s); err != nil {
@@ -44,7 +44,7 @@ func TestNixLosesABuilder(t *testing.T) {
 // The same where Headwater asks the coordinator's daemon, as build --engine nix does, and the builders trust the coordinator.
 func TestHeadwaterLosesABuilder(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t, releases{hosttest.Current, hosttest.Current, hosttest.Old}, "")
+	f := newFleet(t, releases{hosttest.Current, hosttest.Current, hosttest.Old}, "", "nix-daemon --stdio")
 	f.coordinator.Start(t, "nix-daemon")
 	socket := filepath.Join(f.coordinator.Dir, "nix/var/nix/daemon-socket/socket")
 	address, err := daemon.ParseAddress("unix://"+socket+"?max-jobs=0", "")
