@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"headwater/internal/dag"
@@ -75,6 +76,9 @@ func (r *run) buildAll(ctx context.Context, nodes []*dag.Node, targets []worker.
 	if joined := errors.Join(errs...); joined != nil {
 		return joined
 	}
+	for _, said := range w.errors {
+		r.remark(said)
+	}
 	if err == nil {
 		for _, n := range nodes {
 			if !byDrv[n.DrvPath].Status.Success() {
@@ -113,6 +117,7 @@ type watch struct {
 	bad    uint64           // that failed
 	stop   []*work          // have ended; whether well is not known yet
 	good   uint64           // ended well: told
+	errors []worker.Log     // that the daemon told besides
 }
 
 // work is a derivation that is being built.
@@ -145,7 +150,11 @@ func (w *watch) message(m worker.Message) {
 		}
 	case worker.Tell:
 		w.tell(m)
-	default:
+	case worker.Log:
+		if strings.HasPrefix(m.Text, "error:") {
+			w.errors = append(w.errors, m) // its result may say the same
+			return
+		}
 		w.run.remark(m)
 	}
 }
@@ -253,6 +262,12 @@ func (w *watch) finish(b *work, err error) error {
 	return closeErr
 }
 
+// tooSilent tells which limit a build that took too long has met.
+func (w *watch) tooSilent(b *work) bool {
+	o := w.run.opts
+	return o.MaxSilent > 0 && (o.Timeout == 0 || time.Since(b.began) < o.Timeout)
+}
+
 // ended notes what became of a node. broken is why the whole operation ended, if it did.
 func (w *watch) ended(n *dag.Node, result worker.Result, broken error) error {
 	b := w.byDrv[n.DrvPath]
@@ -262,7 +277,7 @@ func (w *watch) ended(n *dag.Node, result worker.Result, broken error) error {
 	case broken != nil && errors.As(broken, &flood) && flood.Node == n:
 		err = flood
 	case broken == nil && !result.Status.Success():
-		err = failure(n, result)
+		err = failure(n, result, w.tooSilent(b))
 	}
 	if err != nil && b.log != nil {
 		b.log.explain(err)

@@ -12,7 +12,6 @@ import (
 	"headwater/internal/dag"
 	"headwater/internal/engine"
 	"headwater/internal/event"
-	"headwater/internal/nix"
 	"headwater/internal/nixtest"
 )
 
@@ -211,21 +210,4 @@ func TestTellsWhatHappens(t *testing.T) {
 			}
 		})
 	}
-}
-
-// Options.Check builds once more on the daemon, and compares.
-func TestChecks(t *testing.T) {
-	g := newGraph(t)
-	same := g.drv("same", []string{"write", "x"})
-	other := g.drv("other", []string{"fork"}) // goes on writing the time
-	l := newLab(t, nil)
-	l.use(nixtest.New(t, nixtest.Current))
-	address := folderOf(l, storeDir(t))
-	l.build(address, same)
-	r, err := l.realise(address, engine.Options{Check: true}, same)
-	if err != nil || len(r.Realised) != 1 {
-		t.Errorf("%+v, %v", r, err)
-	}
-	_ = other
-	_ = nix.StoreDir
 }

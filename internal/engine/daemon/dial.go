@@ -114,7 +114,7 @@ func lookPath(name, path string) (string, error) {
 			return at, nil
 		}
 	}
-	return "", fmt.Errorf("program %s: %w in PATH", name, exec.ErrNotFound)
+	return "", fmt.Errorf("there is no program %s in PATH", name)
 }
 
 // process is a connection to a program's standard input and output.

@@ -74,13 +74,14 @@ func (r *run) fault(ctx context.Context, err error) error {
 	}
 	e := &Error{Address: r.Address.String(), Err: err}
 	if p, ok := r.conn.(*process); ok {
-		e.Said = p.errors.String()
+		e.Said = worker.Plain(p.errors.String())
 	}
 	return e
 }
 
-// failure is the error of a target that was not built, nil if it was not to blame: not tried, or broken off.
-func failure(n *dag.Node, result worker.Result) error {
+// failure is the error of a target that was not built, nil if it was not to blame: not tried, or broken off. silent says that
+// Options.MaxSilent explains that it took too long; not every Nix says which limit it was.
+func failure(n *dag.Node, result worker.Result, silent bool) error {
 	reason, ok := map[worker.Status]engine.Reason{
 		worker.PermanentFailure: engine.Exited,
 		worker.TransientFailure: engine.Exited,
@@ -93,7 +94,7 @@ func failure(n *dag.Node, result worker.Result) error {
 	}[result.Status]
 	text := brief(result.Text)
 	switch {
-	case ok && result.Status == worker.TimedOut && strings.Contains(text, "silence"):
+	case ok && result.Status == worker.TimedOut && silent:
 		reason = engine.Silent
 	case ok:
 	case result.Status == worker.DependencyFailed || text == "":

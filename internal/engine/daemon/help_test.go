@@ -37,13 +37,18 @@ import (
 func TestMain(m *testing.M) {
 	sandbox.RunInit()
 	var err error
-	switch filepath.Base(os.Args[0]) {
-	case "nix-daemon":
+	name := filepath.Base(os.Args[0])
+	size, small := strings.CutPrefix(name, smallPrefix)
+	mountSize, mount := strings.CutPrefix(name, mountPrefix)
+	switch {
+	case small:
+		err = beSmall(size, os.Args[1:])
+	case mount:
+		err = beMounted(mountSize, os.Args[1:])
+	case name == "nix-daemon":
 		err = beDaemon(os.Args[1:])
-	case "ssh":
+	case name == "ssh":
 		err = beSSH(os.Args[1:])
-	case fullName:
-		err = fillDisk(os.Args[1], os.Args[2:])
 	default:
 		os.Exit(m.Run())
 	}

@@ -87,7 +87,7 @@ func (c *Client) result() Result {
 		}
 	}
 	r.Status = Status(c.r.number("status of a build", uint64(NoSubstituters)))
-	r.Text = plain(c.r.text(maxText))
+	r.Text = Plain(c.r.text(maxText))
 	c.r.u64() // how many times it was built
 	c.r.u64() // whether these differed
 	c.r.u64() // began

@@ -83,7 +83,7 @@ func (c *Client) do(ctx context.Context, operation string, f func() error) error
 func (c *Client) greet() error {
 	c.w.u64(clientMagic)
 	c.w.u64(newest().wire())
-	if err := c.w.w.Flush(); err != nil {
+	if err := c.flush("greet"); err != nil {
 		return err
 	}
 	if err := c.expectMagic(); err != nil {
@@ -103,14 +103,14 @@ func (c *Client) greet() error {
 	}
 	if !c.daemon.Protocol.less(Version{1, 38}) {
 		c.w.strs(nil) // features
-		if err := c.w.w.Flush(); err != nil {
+		if err := c.flush("greet"); err != nil {
 			return err
 		}
 		c.r.words()
 	}
 	c.w.u64(0) // processor affinity, obsolete
 	c.w.u64(0) // reserved space, obsolete
-	if err := c.w.w.Flush(); err != nil {
+	if err := c.flush("greet"); err != nil {
 		return err
 	}
 	c.daemon.Nix = c.r.word()
@@ -145,8 +145,8 @@ func (c *Client) call(ctx context.Context, operation string, op uint64, request,
 	return c.do(ctx, operation, func() error {
 		c.w.u64(op)
 		request()
-		if err := c.w.w.Flush(); err != nil {
-			return c.writeFailed(operation, err)
+		if err := c.flush(operation); err != nil {
+			return err
 		}
 		if err := c.messages(operation); err != nil {
 			return err
@@ -156,13 +156,17 @@ func (c *Client) call(ctx context.Context, operation string, op uint64, request,
 	})
 }
 
-// writeFailed looks whether a daemon that reads no more has said why.
-func (c *Client) writeFailed(operation string, err error) error {
+// flush sends what was written. A daemon that reads no more may have said why.
+func (c *Client) flush(operation string) error {
+	err := c.w.w.Flush()
+	if err == nil {
+		return nil
+	}
 	var remote *RemoteError
 	if read := c.messages(operation); errors.As(read, &remote) {
 		return &fatal{remote}
 	}
-	return err
+	return hangup(err)
 }
 
 // batch is how many requests are sent before their answers are read: so few that all fit into a pipe, or the daemon could
@@ -178,8 +182,8 @@ func (c *Client) each(ctx context.Context, operation string, op uint64, n int, r
 				c.w.u64(op)
 				request(i)
 			}
-			if err := c.w.w.Flush(); err != nil {
-				return c.writeFailed(operation, err)
+			if err := c.flush(operation); err != nil {
+				return err
 			}
 			for i := from; i < to; i++ {
 				if err := c.messages(operation); err != nil {

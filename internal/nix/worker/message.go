@@ -98,11 +98,11 @@ func (c *Client) messages(operation string) error {
 func (c *Client) message(kind uint64) (m Message, err error) {
 	switch kind {
 	case msgNext:
-		m = Log{Text: strings.TrimRight(plain(c.r.text(maxText)), "\n")}
+		m = Log{Text: strings.TrimRight(Plain(c.r.text(maxText)), "\n")}
 	case msgStart:
 		s := Start{ID: c.r.u64()}
 		c.r.u64() // verbosity
-		s.Type, s.Text, s.Fields, s.Parent = ActivityType(c.r.u64()), plain(c.r.text(maxText)), c.fields(), c.r.u64()
+		s.Type, s.Text, s.Fields, s.Parent = ActivityType(c.r.u64()), Plain(c.r.text(maxText)), c.fields(), c.r.u64()
 		m = s
 	case msgStop:
 		m = Stop{ID: c.r.u64()}
@@ -135,7 +135,7 @@ func (c *Client) remoteError() string {
 	c.r.word() // "Error"
 	c.r.u64()  // verbosity
 	c.r.word() // the name, unused
-	text := plain(c.r.text(maxText))
+	text := Plain(c.r.text(maxText))
 	c.r.number("position of an error", 0)
 	c.r.list(func() {
 		c.r.number("position of a trace", 0)
@@ -144,8 +144,8 @@ func (c *Client) remoteError() string {
 	return strings.TrimSpace(text)
 }
 
-// plain takes out what colours a terminal (ECMA-48, control sequences).
-func plain(s string) string {
+// Plain takes out what colours a terminal (ECMA-48, control sequences).
+func Plain(s string) string {
 	if !strings.Contains(s, "\x1b") {
 		return s
 	}

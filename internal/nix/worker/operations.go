@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"headwater/internal/nix"
@@ -137,8 +138,8 @@ func (c *Client) NARFromPath(ctx context.Context, p nix.StorePath, size int64, f
 	return c.do(ctx, "send NAR", func() error {
 		c.w.u64(opNarFromPath)
 		c.w.str(string(p))
-		if err := c.w.w.Flush(); err != nil {
-			return c.writeFailed("send NAR", err)
+		if err := c.flush("send NAR"); err != nil {
+			return err
 		}
 		if err := c.messages("send NAR"); err != nil {
 			return err
@@ -190,31 +191,38 @@ func (c *Client) AddMultiple(ctx context.Context, objects []Object) error {
 		c.w.u64(opAddMultipleToStore)
 		c.w.bool(false) // repair
 		c.w.bool(false) // do not check signatures
-		if err := c.w.w.Flush(); err != nil {
-			return c.writeFailed(operation, err)
-		}
-		// The daemon may have something to say, an error say, while it is being written to.
-		answered := make(chan error, 1)
-		go func() {
-			err := c.messages(operation)
-			if err != nil {
-				c.conn.Close() // ends the writing
-			}
-			answered <- err
-		}()
-		err := c.writeObjects(objects)
-		if err != nil {
-			c.conn.Close()
-		}
-		answer := <-answered
-		var remote *RemoteError
-		switch {
-		case errors.As(answer, &remote):
-			return &fatal{answer}
-		case err != nil:
+		if err := c.flush(operation); err != nil {
 			return err
 		}
-		return answer
+		// The daemon may have something to say, an error say, while it is being written to. Whoever fails first ends the other.
+		var once sync.Once
+		var first error
+		fail := func(err error) {
+			once.Do(func() {
+				first = err
+				c.conn.Close()
+			})
+		}
+		answered := make(chan struct{})
+		go func() {
+			defer close(answered)
+			if err := c.messages(operation); err != nil {
+				fail(err)
+			}
+		}()
+		err := c.writeObjects(objects)
+		if err != nil && hangup(err) == err {
+			fail(err) // else the daemon has hung up, and may have said why
+		}
+		<-answered
+		if err != nil {
+			fail(err)
+		}
+		var remote *RemoteError
+		if errors.As(first, &remote) {
+			return &fatal{first}
+		}
+		return hangup(first)
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 
 	"headwater/internal/nix"
 )
@@ -42,10 +43,19 @@ func (r *reader) full(b []byte) {
 	}
 }
 
-// hangup makes the end of the stream an error that says what it means.
+// errHungUp explains the end of the connection.
+var errHungUp = errors.New("the daemon hung up")
+
+// hangup makes the end of the connection an error that says what it means.
 func hangup(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("the daemon hung up: %w", err)
+	if errors.Is(err, errHungUp) {
+		return err
+	}
+	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.EPIPE, syscall.ECONNRESET} {
+		if !errors.Is(err, end) {
+			continue
+		}
+		return fmt.Errorf("%w: %w", errHungUp, err)
 	}
 	return err
 }
