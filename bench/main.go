@@ -1,7 +1,7 @@
 // Command bench measures Headwater against real Nix, both sides in turn in one run, and prints a table of ratios. Machines are
 // shared and noisy: read the medians, and ratios more than seconds.
 //
-//	go run ./bench [-n ROUNDS] [-dir FOLDER] [-project DIR -store DIR]
+//	go run ./bench [-n ROUNDS] [-dir FOLDER] [-project DIR -store DIR] [-derivations N,…]
 //
 // FOLDER is where stores are made; on a tmpfs the file system's own noise stays out. With -project, which must be built in
 // -store, the build with nothing to do is measured too. Nix comes out of pinned Debian packages (package nixtest).
@@ -38,8 +38,9 @@ func main() {
 	dir := flag.String("dir", os.TempDir(), "folder for stores")
 	project := flag.String("project", "", "folder with a headwater.yaml")
 	store := flag.String("store", "", "store that has the project built")
+	derivations := flag.String("derivations", "", "measure instantiating graphs of so many fetches, with commas: 3000,100000")
 	flag.Parse()
-	exit(bench(ctx, options{rounds: *n, dir: *dir, project: *project, store: *store}, os.Stdout))
+	exit(bench(ctx, options{rounds: *n, dir: *dir, project: *project, store: *store, derivations: *derivations}, os.Stdout))
 }
 
 func exit(err error) {
@@ -53,6 +54,7 @@ func exit(err error) {
 type options struct {
 	rounds              int
 	dir, project, store string
+	derivations         string
 }
 
 // pair is two ways to do the same thing.
@@ -89,7 +91,7 @@ func bench(ctx context.Context, o options, w io.Writer) error {
 		}
 		fmt.Fprintf(w, "| %s | %.3f s | %.3f s | %.2f | %s |\n", p.name, median(ours), median(theirs), median(ratios), p.aim)
 	}
-	return nil
+	return instantiate(ctx, o, nix, tmp, w)
 }
 
 // measure runs the sides in turn.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"headwater/internal/dag"
@@ -32,6 +33,12 @@ func side(ctx context.Context, args []string) error {
 		return withStore(ctx, args[1], func(s *store.Store) error { return add(ctx, s, args[2]) })
 	case len(args) > 2 && args[0] == "build":
 		return withStore(ctx, args[1], func(s *store.Store) error { return realise(ctx, s, args[2:]) })
+	case len(args) == 3 && args[0] == "instantiate":
+		n, err := strconv.Atoi(args[2])
+		if err != nil {
+			return err
+		}
+		return instantiateSide(ctx, args[1], n)
 	}
 	return fmt.Errorf("unknown side %q", args)
 }
