@@ -82,7 +82,7 @@ func restrict(t *testing.T, h *hosttest.Host, command string) {
 func (f *fleet) goal() *dag.Node { return f.project.Graph.Package }
 
 // parts are the components that need no other.
-func (f *fleet) parts() []string { return []string{"a", "b", "c", "d", "e", "f"} }
+func (f *fleet) parts() []string { return []string{"a", "b", "c", "d", "e"} }
 
 // starts are the nodes that builds start from: content-addressed objects.
 func (f *fleet) starts() (names []string) {
