@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -50,10 +51,24 @@ func (b *builder) takePaths(ctx context.Context, name string, r recipe.Root) err
 	if from == nil {
 		return nil
 	}
-	if _, err := from.Pull(ctx, paths, nil); err != nil {
-		return fmt.Errorf("root %s: %w", name, err)
+	_, err = from.Pull(ctx, paths, nil)
+	switch {
+	case err == nil:
+		return nil
+	case r.Cache != "" && errors.Is(err, cache.ErrUntrusted):
+		return &untrustedRoot{fmt.Errorf("root %s: %w", name, err)}
 	}
-	return nil
+	return fmt.Errorf("root %s: %w", name, err)
+}
+
+// untrustedRoot says that nobody whom a root trusts has signed what its cache has.
+type untrustedRoot struct{ error }
+
+func (e *untrustedRoot) Unwrap() error { return e.error }
+
+// Hint says what to do.
+func (e *untrustedRoot) Hint() string {
+	return "if you trust who signs there, add the public key, NAME:BASE64, to the root's keys in headwater.yaml"
 }
 
 // rootCache opens the cache that a root names.

@@ -108,8 +108,10 @@ func (w *writer) visit(n *dag.Node) {
 	w.order = append(w.order, n)
 }
 
-// referred tells whether n is a path that has to be in the store already.
-func referred(n *dag.Node) bool { return n.Drv == nil && n.Kind == dag.Root }
+// referred tells whether n is a path that has to be in the store already: a tree of packages, or what exists anyway.
+func referred(n *dag.Node) bool {
+	return n.Drv == nil && (n.Kind == dag.Path || n.Kind == dag.Root && !dag.OfPaths(n))
+}
 
 func (w *writer) node(ctx context.Context, n *dag.Node) error {
 	var text string
@@ -122,7 +124,7 @@ func (w *writer) node(ctx context.Context, n *dag.Node) error {
 		text, err = w.derivation(n)
 	case !referred(n):
 		text, err = w.object(ctx, n)
-	case w.CopyRoot != nil:
+	case w.CopyRoot != nil && n.Kind == dag.Root:
 		at := "roots/" + strings.TrimPrefix(w.names[n], "root-")
 		text, err = w.tree(n, at, func(dst string) error { return w.CopyRoot(ctx, n, dst) })
 	default:
