@@ -5,9 +5,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -36,15 +38,14 @@ func instantiateSide(ctx context.Context, dir string, n int) error {
 		if err != nil {
 			return err
 		}
-		texts := make([]store.Text, len(nodes))
-		for i, node := range nodes {
-			texts[i] = store.Text{Name: node.DrvPath.Name(), Content: string(node.Drv.Marshal())}
-			for p := range node.Drv.InputDrvs {
-				texts[i].Refs = append(texts[i].Refs, p)
+		for chunk := range slices.Chunk(nodes, 5000) { // inputs are before what needs them
+			texts := make([]store.Text, len(chunk))
+			for i, node := range chunk {
+				texts[i] = store.Text{Name: node.DrvPath.Name(), Content: string(node.Drv.Marshal()), Refs: slices.Collect(maps.Keys(node.Drv.InputDrvs))}
 			}
-		}
-		if _, err := s.AddTexts(ctx, texts); err != nil {
-			return err
+			if _, err := s.AddTexts(ctx, texts); err != nil {
+				return err
+			}
 		}
 		_, err = fmt.Println(top.DrvPath)
 		return err

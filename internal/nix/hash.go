@@ -65,29 +65,25 @@ func (a Algo) New() hash.Hash {
 // Hash is a digest and its algorithm. It is comparable; the zero value means "none".
 type Hash struct {
 	algo Algo
-	sum  [sha512.Size]byte // the bytes beyond algo.Size() are zero
+	sum  string // raw: half the size of an array that would hold every algorithm's, and graphs hold many
 }
 
 // NewHash makes a Hash of a raw digest.
 func NewHash(a Algo, digest []byte) (Hash, error) {
-	h := Hash{algo: a}
 	switch {
 	case a.Size() == 0:
 		return Hash{}, fmt.Errorf("make hash: unknown algorithm %q", a)
 	case len(digest) != a.Size():
 		return Hash{}, fmt.Errorf("make %s hash: want %d bytes, have %d", a, a.Size(), len(digest))
 	}
-	copy(h.sum[:], digest)
-	return h, nil
+	return Hash{algo: a, sum: string(digest)}, nil
 }
 
 // Sum hashes data. The result is zero for an unknown algorithm.
 func Sum(a Algo, data []byte) Hash {
-	if a == SHA256 { // the common case, without allocation
-		h := Hash{algo: a}
+	if a == SHA256 { // the common case
 		s := sha256.Sum256(data)
-		copy(h.sum[:], s[:])
-		return h
+		return Hash{algo: a, sum: string(s[:])}
 	}
 	w := a.New()
 	if w == nil {
@@ -129,9 +125,7 @@ func (s *Summer) Write(b []byte) (int, error) {
 
 // Sum is the hash and the number of the bytes written so far.
 func (s *Summer) Sum() (Hash, int64) {
-	h := Hash{algo: SHA256}
-	s.w.Sum(h.sum[:0])
-	return h, s.n
+	return Hash{algo: SHA256, sum: string(s.w.Sum(nil))}, s.n
 }
 
 // ParseHash reads "<algo>:<digest>", "<algo>-<base64>" (SRI, without options), or, if a is not empty, a bare digest.
@@ -183,17 +177,17 @@ func (h Hash) Digest() []byte {
 	if h.IsZero() {
 		return nil
 	}
-	return append([]byte(nil), h.sum[:h.algo.Size()]...)
+	return []byte(h.sum)
 }
 
 // Base16 is the digest in lower-case hexadecimal.
-func (h Hash) Base16() string { return hex.EncodeToString(h.sum[:h.algo.Size()]) }
+func (h Hash) Base16() string { return hex.EncodeToString([]byte(h.sum)) }
 
 // Base32 is the digest in Nix's base 32.
-func (h Hash) Base32() string { return EncodeBase32(h.sum[:h.algo.Size()]) }
+func (h Hash) Base32() string { return EncodeBase32([]byte(h.sum)) }
 
 // Base64 is the digest in standard base 64 with padding.
-func (h Hash) Base64() string { return base64.StdEncoding.EncodeToString(h.sum[:h.algo.Size()]) }
+func (h Hash) Base64() string { return base64.StdEncoding.EncodeToString([]byte(h.sum)) }
 
 // SRI is "<algo>-<base64>", as in W3C's Subresource Integrity. The zero value gives "".
 func (h Hash) SRI() string {
