@@ -90,11 +90,18 @@ func (g *generator) graph() *dag.Node {
 	return goal
 }
 
-// object is a root, a tree or a text.
+// object is a root, a tree, a text, or something that exists already.
 func (g *generator) object() *dag.Node {
 	g.count++
 	name := fmt.Sprintf("object-%d", g.count)
-	switch rapid.IntRange(0, 2).Draw(g.T, "kind") {
+	switch rapid.IntRange(0, 4).Draw(g.T, "kind") {
+	case 3:
+		return g.maker.Existing(g.existing())
+	case 4:
+		shell := g.existing()
+		n, err := g.maker.PathRoot(name, shell, []nix.StorePath{g.existing(), shell})
+		g.must(err)
+		return n
 	case 0:
 		n, err := g.maker.Tree(dag.Node{Kind: dag.Root, Name: "root " + name, Content: content{hash: nix.Sum(nix.SHA256, []byte(name)), method: nix.NAR}}, name)
 		g.must(err)
@@ -117,6 +124,14 @@ func (g *generator) object() *dag.Node {
 	n, err := g.maker.Text(name, g.text(refs), refs...)
 	g.must(err)
 	return n
+}
+
+// existing is a path that something else made.
+func (g *generator) existing() nix.StorePath {
+	g.count++
+	p, err := nix.OutputPath(nix.Sum(nix.SHA256, []byte{byte(g.count)}), "out", "existing")
+	g.must(err)
+	return p
 }
 
 // content is a file, or of a root only its address.
