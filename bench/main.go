@@ -38,9 +38,10 @@ func main() {
 	dir := flag.String("dir", os.TempDir(), "folder for stores")
 	project := flag.String("project", "", "folder with a headwater.yaml")
 	store := flag.String("store", "", "store that has the project built")
+	closure := flag.Int("closure", 0, "measure pushing and pulling a closure of so many paths: 1000")
 	derivations := flag.String("derivations", "", "measure instantiating graphs of so many fetches, with commas: 3000,100000")
 	flag.Parse()
-	exit(bench(ctx, options{rounds: *n, dir: *dir, project: *project, store: *store, derivations: *derivations}, os.Stdout))
+	exit(bench(ctx, options{rounds: *n, dir: *dir, project: *project, store: *store, derivations: *derivations, closure: *closure}, os.Stdout))
 }
 
 func exit(err error) {
@@ -52,7 +53,7 @@ func exit(err error) {
 }
 
 type options struct {
-	rounds              int
+	rounds, closure     int
 	dir, project, store string
 	derivations         string
 }
@@ -82,6 +83,14 @@ func bench(ctx context.Context, o options, w io.Writer) error {
 	pairs, err := pairs(ctx, o, nix, tmp)
 	if err != nil {
 		return err
+	}
+	if o.closure > 0 {
+		caches, stop, err := cachePairs(ctx, o.closure, nix, tmp)
+		if err != nil {
+			return err
+		}
+		defer stop()
+		pairs = append(pairs, caches...)
 	}
 	fmt.Fprintf(w, "| what | Headwater (median) | Nix (median) | ratio (median of pairs) | aim |\n|---|---|---|---|---|\n")
 	for _, p := range pairs {
