@@ -60,8 +60,13 @@ func (a *assembly) layout() {
 			a.recipe.Package.Layout[at] = a.source(p)
 			a.prove(key, p.Evidence)
 		case Product:
-			a.recipe.Package.Layout[at] = a.product(p.Origin)
-			a.prove(key, p.Evidence)
+			place, has := a.part(p)
+			a.recipe.Package.Layout[place] = has
+			a.prove("package.layout."+place, p.Evidence)
+			if own := p.Origin.Path; place != at && own != at && within(place, own) {
+				a.recipe.Package.Links[at] = own
+				a.prove("package.links."+at, p.Evidence)
+			}
 		case Link:
 			a.recipe.Package.Links[at] = p.Origin.Path
 			a.prove("package.links."+at, p.Evidence)
@@ -106,6 +111,18 @@ func (a *assembly) source(p Placement) string {
 func (a *assembly) taken(name string) bool {
 	_, is := a.recipe.Components[name]
 	return is || slices.Contains(slices.Collect(maps.Values(a.names)), name)
+}
+
+// part is where a product stands and what is there, as the layout writes it: all of it, where a part is of no use.
+func (a *assembly) part(p Placement) (at, has string) {
+	for _, o := range p.Origin.Build.Outputs {
+		if o.Whole && within(o.At, p.Origin.Path) {
+			whole := p.Origin
+			whole.Path = o.At
+			return o.At, a.product(whole)
+		}
+	}
+	return p.At, a.product(p.Origin)
 }
 
 // product is the component that makes something, and where it is in the component's output, as the layout writes it.
@@ -164,8 +181,11 @@ func (a *assembly) component(b *Build) string {
 	}
 	a.names[b] = name
 	a.order = append(a.order, b)
-	dir, _ := b.Before.sourceOf(b.Dir)
-	c := recipe.Component{Ecosystem: b.Ecosystem, Root: a.root(b, name), Src: slices.Clone(b.Sources), Options: b.Options}
+	dir := b.Folder
+	if dir == "" {
+		dir, _ = b.Before.sourceOf(b.Dir)
+	}
+	c := recipe.Component{Ecosystem: b.Ecosystem, Root: a.root(b, name), At: b.At, Src: slices.Clone(b.Sources), Options: b.Options}
 	if dir != "." {
 		c.Dir = dir
 	}
@@ -218,8 +238,12 @@ func (a *assembly) inputs(b *Build, name, dir string) {
 				at = p.At
 			}
 			a.requesting[b] = true
-			component, part, _ := strings.Cut(a.product(p.Origin), ":")
+			place, has := a.part(p)
+			component, part, _ := strings.Cut(has, ":")
 			delete(a.requesting, b)
+			if place != p.At {
+				at = place
+			}
 			a.use(name, recipe.Use{Component: component, Path: part, At: at}, p.Evidence)
 		}
 	}

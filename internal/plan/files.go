@@ -62,6 +62,11 @@ func (f *Files) Place(at string, o Origin, e Evidence) {
 	f.placed = append(f.placed, Placement{At: path.Clean(at), Origin: o, Evidence: e})
 }
 
+// PlaceBelow puts an origin at a path, below what stands there already.
+func (f *Files) PlaceBelow(at string, o Origin, e Evidence) {
+	f.placed = slices.Insert(slices.Clone(f.placed), 0, Placement{At: path.Clean(at), Origin: o, Evidence: e})
+}
+
 // Remove deletes a path and all below it.
 func (f *Files) Remove(at string) {
 	at = path.Clean(at)

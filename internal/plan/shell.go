@@ -126,6 +126,10 @@ func (r shellRun) open(ctx context.Context, name string, flag int, _ os.FileMode
 		return memoryFile{new(bytes.Buffer)}, nil
 	}
 	data, _, err := r.stage.ReadFile(abs)
+	if env, ok := strings.CutSuffix(abs, "/bin/activate"); ok && err != nil {
+		// Every Python environment's own script, which a shell reads to step into it.
+		return memoryFile{bytes.NewBufferString("export VIRTUAL_ENV=" + quote(env) + "\nexport PATH=" + quote(env+"/bin") + `:"$PATH"`)}, nil
+	}
 	if err != nil {
 		data = nil // of what is not known, nothing is read
 	}

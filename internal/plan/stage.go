@@ -71,6 +71,8 @@ type Build struct {
 	Ecosystem  string // name of the ecosystem in a recipe
 	Name       string // of the component; the plan gives one where this is ""
 	Dir        string // absolute: the project's folder in its stage
+	Folder     string // the project's folder in the tree, where what stands at Dir does not say it
+	At         string // absolute: where the tree's top must stand, for a build that bakes its place in; "" is anywhere
 	Stage      *Stage
 	Before     *Files            // what stood where before it
 	Commands   []Command         // what is run, in Dir unless they say otherwise; empty means what the ecosystem does by itself
@@ -79,6 +81,8 @@ type Build struct {
 	Options    map[string]any    // the ecosystem's own, as in a recipe
 	Toolchains map[string]Version
 	Needs      []Installed // what it needs of a distribution beyond what its stage installs
+	RunNeeds   []Installed // what its outputs need of a distribution where they are run
+	Programs   []string    // executables that its outputs bring, as far as the tree tells
 	Sources    []string    // globs of the files it sees, from the tree's top; nil means what stands below Dir
 	Evidence   []Evidence
 }
@@ -88,6 +92,8 @@ type Output struct {
 	At     string // absolute, in the stage
 	Inside string // where it is in the component's output; "" means that the recipe's output says so, by the path below Dir
 	File   bool   // not a folder
+	// Whole says that it is of use only as a whole and at its own place, such as a Python environment: who has a part of it has it all.
+	Whole bool
 }
 
 // Version is a toolchain's, as exactly as the tree says it: "1.26.8", "24".
@@ -177,6 +183,15 @@ func (s *Stage) Makes(b *Build, o Output, e Evidence) {
 	}
 	s.Files.Remove(o.At)
 	s.Files.Place(o.At, Origin{Kind: Product, Path: o.At, Build: b}, e)
+}
+
+// MakesBelow says that a build makes something below what stands there already, such as an environment that shares its folders.
+func (s *Stage) MakesBelow(b *Build, o Output, e Evidence) {
+	o.At = path.Clean(o.At)
+	if !slices.Contains(b.Outputs, o) {
+		b.Outputs = append(b.Outputs, o)
+	}
+	s.Files.PlaceBelow(o.At, Origin{Kind: Product, Path: o.At, Build: b}, e)
 }
 
 // Lookup tells where what stands at a path came from. What neither the source nor anything else has, a build made that worked in a
