@@ -26,37 +26,48 @@ func platform() map[string]string {
 // image is a Dockerfile that was followed to its end.
 type image struct {
 	name   string // in the tree
-	stages []*Stage
+	parsed []instructions.Stage
+	made   map[int]*Stage // stages that were followed, by their number
+	next   int            // number of the stage that is followed: it knows those before it
+	stages []*Stage       // those of made, each after those it needs
 	lex    *shell.Lex
 	meta   map[string]string // arguments before the first FROM
 	given  map[string]string // build arguments that something in the tree gives
 	shared *shared
+	// context is what COPY copies from.
+	context *buildContext
+	// bases finds an image by its reference among those that the tree builds; nil if there is none.
+	bases func(ref string) (*Stage, error)
 }
 
-// follow reads a Dockerfile and follows it. Stages are in the order of the file.
-func follow(name string, data []byte, given map[string]string, sh *shared) (*image, error) {
+// read reads a Dockerfile; nothing of it is followed yet.
+func (f *image) read(data []byte) error {
+	name := f.name
 	ast, err := parser.Parse(bytes.NewReader(data))
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
+		return fmt.Errorf("read %s: %w", name, err)
 	}
 	stages, meta, err := instructions.Parse(ast.AST, nil)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
+		return fmt.Errorf("read %s: %w", name, err)
 	}
-	f := &image{name: name, lex: shell.NewLex(ast.EscapeToken), meta: platform(), given: given, shared: sh}
+	f.lex, f.meta, f.parsed, f.made, f.next = shell.NewLex(ast.EscapeToken), platform(), stages, map[int]*Stage{}, len(stages)
 	for _, m := range meta {
 		for _, a := range m.Args {
 			if err := f.arg(f.meta, f.meta, a); err != nil {
-				return nil, fmt.Errorf("read %s: %w", name, err)
+				return fmt.Errorf("read %s: %w", name, err)
 			}
 		}
 	}
-	for _, st := range stages {
-		if err := f.stage(st); err != nil {
-			return nil, err
-		}
+	return nil
+}
+
+// follow follows a stage and those that it needs: the one of a name or a number, the last for "". It is nil if there is none.
+func (f *image) follow(target string) (*Stage, error) {
+	if target == "" {
+		return f.at(len(f.parsed) - 1)
 	}
-	return f, nil
+	return f.find(target)
 }
 
 // arg sets a build argument from what was given, its default, or what is known under its name already.
@@ -76,17 +87,45 @@ func (f *image) arg(args, known map[string]string, a instructions.KeyValuePairOp
 	return nil
 }
 
-// find is the stage of a name or a number.
-func (f *image) find(name string) *Stage {
-	for _, s := range slices.Backward(f.stages) {
-		if strings.EqualFold(s.Name, name) {
-			return s
+// find is the stage of a name or a number, among those before the one that is followed; nil if there is none.
+func (f *image) find(name string) (*Stage, error) {
+	for i := f.next - 1; i >= 0; i-- {
+		if name != "" && strings.EqualFold(f.parsed[i].Name, name) {
+			return f.at(i)
 		}
 	}
-	if i, err := strconv.Atoi(name); err == nil && i >= 0 && i < len(f.stages) {
-		return f.stages[i]
+	if i, err := strconv.Atoi(name); err == nil && i < f.next {
+		return f.at(i)
 	}
-	return nil
+	return nil, nil
+}
+
+// at is the stage of a number, followed once.
+func (f *image) at(i int) (*Stage, error) {
+	if i < 0 || i >= len(f.parsed) {
+		return nil, nil
+	}
+	if s := f.made[i]; s != nil {
+		return s, nil
+	}
+	next := f.next
+	f.next = i
+	s, err := f.stage(f.parsed[i])
+	f.next = next
+	if err != nil {
+		return nil, err
+	}
+	f.made[i] = s
+	f.stages = append(f.stages, s)
+	return s, nil
+}
+
+// base is the stage of a name in the file, or the image of that name that the tree builds; nil if it is neither.
+func (f *image) base(name string) (*Stage, error) {
+	if s, err := f.find(name); s != nil || err != nil || f.bases == nil {
+		return s, err
+	}
+	return f.bases(name)
 }
 
 // outside is the file system of an image that is not built here.
@@ -98,26 +137,29 @@ func (f *image) outside(ref string, e Evidence) *Stage {
 	return s
 }
 
-func (f *image) stage(st instructions.Stage) error {
+func (f *image) stage(st instructions.Stage) (*Stage, error) {
 	e := Evidence{File: f.name, Line: line(st.Location)}
 	base, _, err := f.lex.ProcessWord(st.BaseName, env(f.meta))
 	if err != nil {
-		return fmt.Errorf("%s: %w", e, err)
+		return nil, fmt.Errorf("%s: %w", e, err)
 	}
 	var s *Stage
-	if parent := f.find(base); parent != nil {
+	parent, err := f.base(base)
+	if err != nil {
+		return nil, err
+	}
+	if parent != nil {
 		s = parent.child(st.Name, e)
 	} else {
 		s = f.outside(base, e)
 		s.Name = st.Name
 	}
-	f.stages = append(f.stages, s)
 	for _, c := range st.Commands {
 		if err := f.instruction(s, c); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return s, nil
 }
 
 func (f *image) instruction(s *Stage, c instructions.Command) error {
@@ -149,9 +191,9 @@ func (f *image) instruction(s *Stage, c instructions.Command) error {
 		s.Dir = Abs(s.Dir, c.Path)
 		s.Config.Evidence["workdir"] = e
 	case *instructions.CopyCommand:
-		f.copy(s, c.From, c.SourcesAndDest, c.ExcludePatterns, e)
+		err = f.copy(s, c.From, c.SourcesAndDest, c.ExcludePatterns, e)
 	case *instructions.AddCommand:
-		f.copy(s, "", c.SourcesAndDest, c.ExcludePatterns, e)
+		err = f.copy(s, "", c.SourcesAndDest, c.ExcludePatterns, e)
 	case *instructions.RunCommand:
 		err = f.run(s, c, known, e)
 	default:
@@ -210,7 +252,7 @@ func exec(c instructions.ShellDependantCmdLine) []string {
 }
 
 // copy follows COPY and ADD.
-func (f *image) copy(s *Stage, from string, c instructions.SourcesAndDest, except []string, e Evidence) {
+func (f *image) copy(s *Stage, from string, c instructions.SourcesAndDest, except []string, e Evidence) error {
 	dst := Abs(s.Dir, c.DestPath)
 	into := strings.HasSuffix(c.DestPath, "/") || c.DestPath == "." || len(c.SourcePaths) > 1
 	for _, content := range c.SourceContents {
@@ -224,42 +266,20 @@ func (f *image) copy(s *Stage, from string, c instructions.SourcesAndDest, excep
 		case from == "":
 			f.copySource(s, src, dst, into, except, e)
 		default:
-			f.copyStage(s, from, src, dst, into, e)
+			if err := f.copyStage(s, from, src, dst, into, e); err != nil {
+				return err
+			}
 		}
 	}
-}
-
-// copySource copies out of the tree.
-func (f *image) copySource(s *Stage, src, dst string, into bool, except []string, e Evidence) {
-	matches := []string{path.Clean(strings.TrimPrefix(src, "/"))}
-	if strings.ContainsAny(src, "*?[") {
-		matches = s.Tree.match(path.Clean(strings.TrimPrefix(src, "/")))
-		into = true
-	}
-	for _, m := range matches {
-		if m == "" || m == "/" {
-			m = "."
-		}
-		at := dst
-		if into && !s.Tree.HasDir(m) {
-			at = path.Join(dst, path.Base(m)) // a file goes into the folder; of a folder what is in it
-		}
-		if !s.Tree.Exists(m) {
-			s.Missing = append(s.Missing, Missing{m, "", e})
-			continue
-		}
-		s.Files.Place(at, Origin{Kind: Source, Path: m}, e)
-		last := &s.Files.placed[len(s.Files.placed)-1]
-		last.Except = append(last.Except, except...)
-	}
-	if len(matches) == 0 {
-		s.Missing = append(s.Missing, Missing{src, "", e})
-	}
+	return nil
 }
 
 // copyStage copies out of another stage or image.
-func (f *image) copyStage(s *Stage, from, src, dst string, into bool, e Evidence) {
-	stage := f.find(from)
+func (f *image) copyStage(s *Stage, from, src, dst string, into bool, e Evidence) error {
+	stage, err := f.base(from)
+	if err != nil {
+		return err
+	}
 	src = Abs("/", src)
 	if stage == nil {
 		at := dst
@@ -267,18 +287,23 @@ func (f *image) copyStage(s *Stage, from, src, dst string, into bool, e Evidence
 			at = path.Join(dst, path.Base(src)) // such images bring programs
 		}
 		s.Files.Place(at, Origin{Kind: Image, Ref: from, Path: src}, e)
-		return
+		return nil
 	}
 	o, _ := stage.Lookup(src)
 	at := dst
-	if into && f.isFile(stage, src, o) {
+	if into && stage.isFile(o) {
 		at = path.Join(dst, path.Base(src))
-	} else if s.isFolder(dst) && f.isFile(stage, src, o) {
+	} else if s.isFolder(dst) && stage.isFile(o) {
 		at = path.Join(dst, path.Base(src))
+	}
+	if o.Kind == Unknown && len(stage.Files.Inside(src)) == 0 && !stage.AnyUnknown() {
+		s.Files.Place(at, Origin{Kind: Image, Ref: stage.BaseImage(), Path: src}, e) // nothing made it: it came with the image
+		return nil
 	}
 	if !s.Copy(stage, src, at, e) {
 		s.Missing = append(s.Missing, Missing{src, from, e})
 	}
+	return nil
 }
 
 // isFolder tells whether a folder is known to stand at a path.
@@ -289,7 +314,7 @@ func (s *Stage) isFolder(at string) bool {
 
 // isFile tells whether what is copied is a file rather than a folder. A build's output that was named as such is taken for what
 // its build says: programs are files.
-func (f *image) isFile(s *Stage, src string, o Origin) bool {
+func (s *Stage) isFile(o Origin) bool {
 	switch o.Kind {
 	case Source:
 		return s.Tree.Has(o.Path)
@@ -305,7 +330,9 @@ func (f *image) run(s *Stage, c *instructions.RunCommand, known map[string]strin
 	mounted := f.mounts(s, c, e)
 	if mounted {
 		s.Files = s.Files.Clone()
-		f.place(s, c, e)
+		if err := f.place(s, c, e); err != nil {
+			return err
+		}
 	}
 	text := strings.Join(c.CmdLine, " ")
 	if !c.PrependShell {
@@ -334,7 +361,7 @@ func (f *image) mounts(_ *Stage, c *instructions.RunCommand, _ Evidence) bool {
 }
 
 // place lays the bind mounts of RUN.
-func (f *image) place(s *Stage, c *instructions.RunCommand, e Evidence) {
+func (f *image) place(s *Stage, c *instructions.RunCommand, e Evidence) error {
 	for _, m := range instructions.GetMounts(c) {
 		if m.Type != instructions.MountTypeBind {
 			continue
@@ -345,10 +372,11 @@ func (f *image) place(s *Stage, c *instructions.RunCommand, e Evidence) {
 		}
 		if m.From == "" {
 			f.copySource(s, src, dst, false, nil, e)
-		} else {
-			f.copyStage(s, m.From, src, dst, false, e)
+		} else if err := f.copyStage(s, m.From, src, dst, false, e); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 func line(location []parser.Range) int {

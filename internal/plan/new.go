@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -44,61 +43,6 @@ func New(t *Tree, o Options) (*Plan, error) {
 	a := assemble(best.target, best.image.shared)
 	p.Recipe, p.Evidence = a.recipe, a.evidence
 	return p, nil
-}
-
-// candidate is a Dockerfile that was followed, and the stage that would be shipped.
-type candidate struct {
-	image  *image
-	target *Stage
-}
-
-// chooseImage follows every Dockerfile and takes the one that makes most of the tree with least left open.
-func chooseImage(t *Tree, o Options, notes *Notes) (*candidate, error) {
-	var best *candidate
-	var bestScore int
-	for _, name := range dockerfiles(t) {
-		if o.Dockerfile != "" && name != path.Clean(o.Dockerfile) {
-			continue
-		}
-		data, err := t.Read(name)
-		if err != nil {
-			return nil, err
-		}
-		own := &Notes{}
-		f, err := follow(name, data, o.Args, &shared{Tree: t, Notes: own, Release: o.Release, recognisers: append([]Recogniser{system{}}, o.Recognisers...)})
-		if err != nil {
-			notes.Remark(fmt.Sprintf("%s was left aside: %v", name, err), Evidence{File: name})
-			continue
-		}
-		if len(f.stages) == 0 {
-			continue
-		}
-		c := &candidate{f, f.stages[len(f.stages)-1]}
-		if o.Target != "" {
-			if c.target = f.find(o.Target); c.target == nil {
-				continue
-			}
-		}
-		if s := score(c); best == nil || s > bestScore {
-			best, bestScore = c, s
-		}
-	}
-	return best, nil
-}
-
-// score says how much a Dockerfile tells of how the tree is built.
-func score(c *candidate) int {
-	made := map[*Build]bool{}
-	for _, p := range c.target.Files.Placements() {
-		if p.Origin.Kind == Product {
-			made[p.Origin.Build] = true
-		}
-	}
-	s := 100 * len(made)
-	for _, st := range c.image.stages {
-		s -= 30 * len(st.Missing)
-	}
-	return s - 5*strings.Count(c.image.name, "/") - len(c.image.name)/8
 }
 
 // dockerfiles lists what is named like a Dockerfile, shallow ones first.

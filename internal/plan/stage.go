@@ -121,6 +121,11 @@ func (s *Stage) AllBuilds() []*Build {
 	return slices.Concat(s.Parent.AllBuilds(), s.Builds)
 }
 
+// AnyUnknown tells whether a command of the stage, or of one that it is made from, is known to nobody: it may have made anything.
+func (s *Stage) AnyUnknown() bool {
+	return len(s.Unrecognised) > 0 || s.Parent != nil && s.Parent.AnyUnknown()
+}
+
 // BaseImage is the image at the bottom.
 func (s *Stage) BaseImage() string {
 	for s.Parent != nil {

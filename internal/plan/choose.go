@@ -1,0 +1,415 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// candidate is an image that might be the one that ships: a Dockerfile, its stage, and the arguments and the context it is made with.
+type candidate struct {
+	image  *image
+	target *Stage
+	places []*place // that build it so
+	notes  *Notes
+	rank   rank
+	builds []string // what is built for it, "ecosystem folder", sorted
+}
+
+// rank says how sure it is that a candidate is what ships. The rule, most telling first, is the order of the fields; each is told
+// to people where it decides.
+type rank struct {
+	own      bool // not a dev container, a test, documentation or an example, by its path
+	last     bool // no other image of the tree is made from it
+	starts   bool // says what is started
+	makes    bool // something that is built of the tree stands in it
+	main     bool // its tags, or else its stage and file, name no variant ("alpine", "nightly", "rootless")
+	whole    bool // nothing that it copies is missing
+	plain    bool // the file is called just Dockerfile, Containerfile or default
+	top      bool // made in the tree's top
+	built    int  // 2: a pipeline or compose file builds it, 1: a script
+	alone    bool // from the tree alone, without what somebody makes before
+	products int  // how much is built for it
+	depth    int  // of its folder, negative
+}
+
+// words tell what each field means, in their order.
+func (r rank) fields() []struct {
+	value int
+	says  string
+} {
+	n := func(b bool) int {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	return []struct {
+		value int
+		says  string
+	}{
+		{n(r.own), "is not aside of the service"},
+		{n(r.last), "is no base of another image"},
+		{n(r.starts), "says what is started"},
+		{n(r.makes), "has what is built of the tree"},
+		{n(r.main), "names no variant"},
+		{n(r.whole), "misses nothing that it copies"},
+		{n(r.plain), "has the plain name"},
+		{n(r.top), "is made of the whole tree"},
+		{r.built, "is built by a pipeline or compose file"},
+		{n(r.alone), "needs nothing that is made before it"},
+		{r.products, "has most of what is built"},
+		{r.depth, "is nearest to the top"},
+	}
+}
+
+// decisive is how many of the fields tell one service from another; what follows only orders.
+const decisive = 9
+
+// compare orders ranks, better ones first, and tells which field decided, -1 if none.
+func (r rank) compare(o rank) (order, field int) {
+	a, b := r.fields(), o.fields()
+	for i := range a {
+		if c := cmp.Compare(b[i].value, a[i].value); c != 0 {
+			return c, i
+		}
+	}
+	return 0, -1
+}
+
+// chooser finds the image that ships.
+type chooser struct {
+	tree    *Tree
+	options Options
+	places  []*place
+	notes   *Notes
+	bases   map[string]bool // Dockerfiles whose image another is made from
+	within  map[string]bool // images that are being followed, to notice one that is made of itself
+}
+
+// chooseImage follows every Dockerfile, in each way that the tree builds it, and takes the best; nil if there is none.
+func chooseImage(t *Tree, o Options, notes *Notes) (*candidate, error) {
+	c := &chooser{tree: t, options: o, places: findPlaces(t, o, notes), notes: notes, bases: map[string]bool{}, within: map[string]bool{}}
+	var all []*candidate
+	for _, name := range dockerfiles(t) {
+		if o.Dockerfile != "" && name != path.Clean(o.Dockerfile) {
+			continue
+		}
+		some, err := c.candidates(name)
+		if err != nil {
+			notes.Remark(fmt.Sprintf("%s was left aside: %v", name, err), Evidence{File: name})
+			continue
+		}
+		all = append(all, some...)
+	}
+	if len(all) == 0 {
+		return nil, nil
+	}
+	for _, x := range all {
+		x.rank = c.rank(x)
+	}
+	slices.SortStableFunc(all, func(a, b *candidate) int { order, _ := a.rank.compare(b.rank); return order })
+	best := all[0]
+	notes.Questions = append(notes.Questions, best.notes.Questions...)
+	notes.Remarks = append(notes.Remarks, best.notes.Remarks...)
+	c.tell(best, all[1:])
+	return best, nil
+}
+
+// tell says why the best candidate is taken, and asks if another could be it as well.
+func (c *chooser) tell(best *candidate, others []*candidate) {
+	told := map[string]bool{best.name(): true}
+	for _, o := range others {
+		if told[o.name()] {
+			continue
+		}
+		told[o.name()] = true
+		_, field := best.rank.compare(o.rank)
+		both := []Evidence{{File: best.image.name, Line: best.target.Evidence.Line}, {File: o.image.name, Line: o.target.Evidence.Line}}
+		if field < 0 || field >= decisive && !subset(o.builds, best.builds) {
+			c.notes.Ask(Question{
+				About: "package", Main: true, Looked: both,
+				Ask: fmt.Sprintf("%s and %s both may be what ships, and nothing in the tree says which; name one", best.name(), o.name()),
+			})
+			continue
+		}
+		c.notes.Remark(fmt.Sprintf("%s is taken, not %s: it %s", best.name(), o.name(), best.rank.fields()[field].says), both...)
+	}
+}
+
+func subset(some, of []string) bool {
+	return !slices.ContainsFunc(some, func(s string) bool { return !slices.Contains(of, s) })
+}
+
+// name is a candidate's for people.
+func (x *candidate) name() string {
+	if x.target.Name == "" {
+		return x.image.name
+	}
+	return x.image.name + " (" + x.target.Name + ")"
+}
+
+// candidates are the images that a Dockerfile makes: of each stage that the tree builds, else of the one that convention says.
+func (c *chooser) candidates(name string) ([]*candidate, error) {
+	data, err := c.tree.Read(name)
+	if err != nil {
+		return nil, err
+	}
+	f := &image{name: name}
+	if err := f.read(data); err != nil || len(f.parsed) == 0 {
+		return nil, err
+	}
+	byTarget := map[string][]*place{}
+	var targets []string
+	for _, p := range c.places {
+		if p.dockerfile != name {
+			continue
+		}
+		t := strings.ToLower(p.target)
+		if t == "" {
+			t = strings.ToLower(f.parsed[len(f.parsed)-1].Name)
+		}
+		if byTarget[t] == nil {
+			targets = append(targets, t)
+		}
+		byTarget[t] = append(byTarget[t], p)
+	}
+	usual := strings.ToLower(f.usualStage())
+	switch {
+	case c.options.Target != "":
+		targets = []string{strings.ToLower(c.options.Target)}
+	case !slices.ContainsFunc(targets, func(t string) bool { return variant(t) == "" }) && !slices.Contains(targets, usual):
+		targets = append(targets, usual)
+	}
+	var out []*candidate
+	for _, t := range targets {
+		x, err := c.best(name, data, t, byTarget[t])
+		if err != nil {
+			return nil, err
+		}
+		if x != nil {
+			out = append(out, x)
+		}
+	}
+	return out, nil
+}
+
+// usualStage is the stage that ships by convention: the last, unless its name says that it is a variant and another has the name of
+// what is released.
+func (f *image) usualStage() string {
+	last := f.parsed[len(f.parsed)-1].Name
+	if variant(last) == "" {
+		return last
+	}
+	for _, usual := range []string{"release", "production", "prod", "final", "runtime", "main", "default"} {
+		for _, st := range f.parsed {
+			if strings.EqualFold(st.Name, usual) {
+				return st.Name
+			}
+		}
+	}
+	return last
+}
+
+// best makes a stage in each context that the tree knows for the Dockerfile, the tree alone first, and takes the context with
+// least missing, and then with most that is built.
+func (c *chooser) best(name string, data []byte, target string, places []*place) (*candidate, error) {
+	main := slices.DeleteFunc(slices.Clone(places), func(p *place) bool { return !p.isMain() })
+	args := map[string]string{}
+	at := &place{context: nil, dir: checkoutDir}
+	for _, p := range slices.Concat(main, places) { // the first one's
+		args, at = p.args, p
+		break
+	}
+	contexts := []*place{{dir: at.dir}}
+	for _, p := range slices.Concat(main, places, c.of(name)) {
+		if len(p.context.Files.Placements()) > 1 && len(p.context.Builds) > 0 {
+			contexts = append(contexts, p)
+		}
+	}
+	var best *candidate
+	for _, ctx := range contexts[:min(len(contexts), 12)] {
+		x, err := c.follow(name, data, target, args, ctx)
+		if err != nil || x == nil {
+			return nil, err
+		}
+		x.places = places
+		if best == nil || len(x.missing()) < len(best.missing()) || len(x.missing()) == len(best.missing()) && len(x.builds) > len(best.builds) && subset(best.builds, x.builds) {
+			best = x
+		}
+	}
+	return best, nil
+}
+
+// of are the places that make anything of a Dockerfile.
+func (c *chooser) of(name string) []*place {
+	return slices.DeleteFunc(slices.Clone(c.places), func(p *place) bool { return p.dockerfile != name })
+}
+
+// follow follows a stage in a context.
+func (c *chooser) follow(name string, data []byte, target string, args map[string]string, at *place) (*candidate, error) {
+	sh := &shared{Tree: c.tree, Notes: &Notes{}, Release: c.options.Release, recognisers: append([]Recogniser{system{}}, c.options.Recognisers...)}
+	stage := at.context
+	if stage == nil {
+		stage = checkout(sh)
+	} else {
+		sh.Notes.Questions = slices.Clone(stage.Notes.Questions)
+		sh.Notes.Remarks = slices.Clone(stage.Notes.Remarks)
+	}
+	ctx, err := newContext(stage, at.dir, name)
+	if err != nil {
+		return nil, err
+	}
+	f := &image{name: name, given: c.arguments(args), shared: sh, context: ctx}
+	f.bases = func(ref string) (*Stage, error) { return c.base(ref, name, sh) }
+	if err := f.read(data); err != nil {
+		return nil, err
+	}
+	s, err := f.follow(target)
+	if err != nil || s == nil {
+		return nil, err
+	}
+	x := &candidate{image: f, target: s, notes: sh.Notes}
+	x.builds = builtFor(s)
+	return x, nil
+}
+
+// arguments are a place's build arguments, with those that the operator gives.
+func (c *chooser) arguments(args map[string]string) map[string]string {
+	all := map[string]string{}
+	for _, layer := range []map[string]string{args, c.options.Args} {
+		for k, v := range layer {
+			all[k] = v
+		}
+	}
+	return all
+}
+
+// base follows the image that the tree builds under a reference; nil if it builds none.
+func (c *chooser) base(ref, by string, sh *shared) (*Stage, error) {
+	for _, p := range c.places {
+		if !slices.ContainsFunc(p.tags, func(t string) bool { return sameImage(t, ref) }) {
+			continue
+		}
+		if p.dockerfile == by && p.target == "" {
+			continue // the image itself, an older one
+		}
+		key := p.dockerfile + "\x00" + p.target
+		if c.within[key] {
+			return nil, nil
+		}
+		c.within[key] = true
+		defer delete(c.within, key)
+		c.bases[p.dockerfile] = true
+		data, err := c.tree.Read(p.dockerfile)
+		if err != nil {
+			return nil, err
+		}
+		ctx, err := newContext(p.context, p.dir, p.dockerfile)
+		if err != nil {
+			return nil, err
+		}
+		f := &image{name: p.dockerfile, given: p.args, shared: sh, context: ctx}
+		f.bases = func(ref string) (*Stage, error) { return c.base(ref, p.dockerfile, sh) }
+		if err := f.read(data); err != nil {
+			return nil, err
+		}
+		s, err := f.follow(p.target)
+		if s != nil {
+			c.notes.Remark(fmt.Sprintf("the image %s is what %s makes", ref, p.dockerfile), p.evidence)
+		}
+		return s, err
+	}
+	return nil, nil
+}
+
+// sameImage compares references, without the registry that is meant where none is named.
+func sameImage(a, b string) bool { return canonical(a) == canonical(b) }
+
+func canonical(ref string) string {
+	ref, _, _ = strings.Cut(ref, "@")
+	ref = strings.TrimPrefix(strings.TrimPrefix(ref, "docker.io/"), "library/")
+	if !strings.Contains(path.Base(ref), ":") {
+		ref += ":latest"
+	}
+	return ref
+}
+
+// rank judges a candidate.
+func (c *chooser) rank(x *candidate) rank {
+	name := x.image.name
+	base := strings.ToLower(path.Base(name))
+	r := rank{
+		own: aside(name) == "", last: !c.bases[name], makes: len(x.builds) > 0, whole: len(x.missing()) == 0,
+		starts: len(x.target.Config.Entrypoint)+len(x.target.Config.Cmd) > 0,
+		plain:  base == "dockerfile" || base == "containerfile" || strings.Contains(base, "default"), top: x.image.context.dir == checkoutDir,
+		products: len(x.builds), depth: -strings.Count(name, "/"),
+	}
+	r.main = variant(x.target.Name) == "" && variant(strings.TrimPrefix(base, "dockerfile")) == "" && variant(path.Base(path.Dir(name))) == ""
+	tagged := false
+	for _, p := range x.places {
+		if len(p.tags) > 0 {
+			r.main = tagged && r.main || p.isMain()
+			tagged = true
+		}
+		if r.built = max(r.built, 1); p.kind != "script" {
+			r.built = 2
+		}
+	}
+	r.alone = r.whole && !slices.ContainsFunc(x.closure(), func(b *Build) bool { return b.Stage.Name == "checkout" })
+	return r
+}
+
+// isMain tells whether one of a place's tags names no variant; without tags, its stage and its file.
+func (p *place) isMain() bool {
+	if len(p.tags) == 0 {
+		return variant(p.target) == "" && variant(strings.TrimPrefix(strings.ToLower(path.Base(p.dockerfile)), "dockerfile")) == ""
+	}
+	return slices.ContainsFunc(p.tags, func(t string) bool {
+		_, tag, _ := strings.Cut(path.Base(t), ":")
+		return variant(tag) == "" && tag != "master" && tag != "main"
+	})
+}
+
+// missing lists what is to be copied and is nowhere, of all stages that were followed for it.
+func (x *candidate) missing() []Missing {
+	var all []Missing
+	for _, s := range x.image.stages {
+		all = append(all, s.Missing...)
+	}
+	return all
+}
+
+func (x *candidate) closure() []*Build { return closure(x.target) }
+
+// closure lists the builds whose products stand in a stage, and those that these need.
+func closure(s *Stage) []*Build {
+	var list []*Build
+	seen := map[*Build]bool{}
+	var visit func(f *Files)
+	visit = func(f *Files) {
+		for _, p := range f.Placements() {
+			if b := p.Origin.Build; b != nil && !seen[b] {
+				seen[b] = true
+				list = append(list, b)
+				visit(b.Before)
+			}
+		}
+	}
+	visit(s.Files)
+	return list
+}
+
+func builtFor(s *Stage) []string {
+	var names []string
+	for _, b := range closure(s) {
+		dir, _ := b.Before.sourceOf(b.Dir)
+		if n := b.Ecosystem + " " + dir; !slices.Contains(names, n) {
+			names = append(names, n)
+		}
+	}
+	slices.Sort(names)
+	return names
+}

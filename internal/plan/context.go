@@ -1,0 +1,220 @@
+package plan
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/moby/patternmatcher"
+	"github.com/moby/patternmatcher/ignorefile"
+
+	"headwater/internal/recipe"
+)
+
+// checkoutDir is where the tree stands in a checkout.
+const checkoutDir = recipe.SourceDir
+
+// checkout is a machine that has the tree and nothing else: where scripts and pipelines work before an image is built.
+func checkout(sh *shared) *Stage {
+	s := &Stage{
+		Name: "checkout", Env: map[string]string{}, args: map[string]string{}, Dir: checkoutDir, Files: &Files{tree: sh.Tree}, shared: sh,
+		Config: Config{Labels: map[string]string{}, Evidence: map[string]Evidence{}},
+	}
+	s.Files.Place(checkoutDir, Origin{Kind: Source, Path: "."}, Evidence{Rule: "the tree"})
+	return s
+}
+
+// snapshot is s as it is now; what is done to s later does not reach it.
+func (s *Stage) snapshot() *Stage {
+	c := *s
+	c.Files, c.Builds = s.Files.Clone(), slices.Clone(s.Builds)
+	return &c
+}
+
+// buildContext is what an image's making copies from: a folder of a checkout, without what .dockerignore names.
+type buildContext struct {
+	stage  *Stage
+	dir    string // absolute, in stage
+	ignore *patternmatcher.PatternMatcher
+	known  map[string]bool // what ignore said before
+}
+
+// newContext reads the ignore file that holds for a Dockerfile: the one beside it, else the context's.
+func newContext(stage *Stage, dir, dockerfile string) (*buildContext, error) {
+	c := &buildContext{stage: stage, dir: path.Clean(dir), known: map[string]bool{}}
+	var data []byte
+	for _, name := range []string{dockerfile + ".dockerignore", path.Join(c.inTree(), ".dockerignore")} {
+		var err error
+		if data, err = stage.Tree.Read(name); err == nil {
+			break
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	patterns, err := ignorefile.ReadAll(bytes.NewReader(data))
+	if err != nil {
+		return nil, fmt.Errorf("read .dockerignore for %s: %w", dockerfile, err)
+	}
+	if c.ignore, err = patternmatcher.New(patterns); err != nil {
+		return nil, fmt.Errorf("read .dockerignore for %s: %w", dockerfile, err)
+	}
+	return c, nil
+}
+
+// inTree is the context's folder in the tree.
+func (c *buildContext) inTree() string {
+	name, _ := c.stage.SourceOf(c.dir)
+	return name
+}
+
+// ignores tells whether a path of the context is left out.
+func (c *buildContext) ignores(rel string) bool {
+	if rel == "." || len(c.ignore.Patterns()) == 0 {
+		return false
+	}
+	out, ok := c.known[rel]
+	if !ok {
+		matches, err := c.ignore.MatchesOrParentMatches(rel)
+		out = matches && err == nil
+		c.known[rel] = out
+	}
+	return out
+}
+
+// match lists what a pattern of COPY selects, relative to the context, sorted.
+func (c *buildContext) match(pattern string) []string {
+	root, inside := c.inTree(), []string(nil)
+	for _, m := range c.stage.Tree.match(path.Join(root, pattern)) {
+		inside = append(inside, relativeTo(root, m))
+	}
+	for _, p := range c.stage.Files.Inside(c.dir) {
+		rel := relative(c.dir, p.At)
+		if ok, err := path.Match(pattern, rel); ok && err == nil && !slices.Contains(inside, rel) {
+			inside = append(inside, rel)
+		}
+	}
+	slices.Sort(inside)
+	return slices.DeleteFunc(inside, c.ignores)
+}
+
+// leftOut lists the paths below a folder of the tree that are not copied with it, relative to that folder: as few as say it.
+func leftOut(t *Tree, dir string, ignored func(file string) bool) []string {
+	type count struct{ all, out int }
+	folders := map[string]*count{}
+	var out []string
+	for _, f := range t.Below(dir) {
+		rel, gone := relativeTo(dir, f), ignored(f)
+		if gone {
+			out = append(out, rel)
+		}
+		for d := path.Dir(rel); ; d = path.Dir(d) {
+			if folders[d] == nil {
+				folders[d] = &count{}
+			}
+			folders[d].all++
+			if gone {
+				folders[d].out++
+			}
+			if d == "." {
+				break
+			}
+		}
+	}
+	var few []string
+	told := map[string]bool{}
+	for _, rel := range out {
+		top := rel
+		for d := path.Dir(rel); d != "."; d = path.Dir(d) {
+			if folders[d].all == folders[d].out {
+				top = d
+			}
+		}
+		if !told[top] {
+			told[top] = true
+			few = append(few, top)
+		}
+	}
+	if len(out) > 0 && len(out) == folders["."].all {
+		return []string{"."}
+	}
+	return few
+}
+
+// copySource copies out of the build context.
+func (f *image) copySource(s *Stage, src, dst string, into bool, except []string, e Evidence) {
+	rel := strings.TrimPrefix(path.Clean("/"+src), "/")
+	if rel == "" {
+		rel = "."
+	}
+	matches := []string{rel}
+	if strings.ContainsAny(src, "*?[") {
+		matches, into = f.context.match(rel), true
+	}
+	for _, m := range matches {
+		if !f.copyOne(s, m, dst, into, except, e) {
+			s.Missing = append(s.Missing, Missing{m, "", e})
+		}
+	}
+	if len(matches) == 0 {
+		s.Missing = append(s.Missing, Missing{src, "", e})
+	}
+}
+
+// copyOne copies one path of the context, and reports whether it is there.
+func (f *image) copyOne(s *Stage, rel, dst string, into bool, except []string, e Evidence) bool {
+	c, t := f.context, s.Tree
+	abs := path.Join(c.dir, rel)
+	o, _ := c.stage.Lookup(abs)
+	source := o.Kind == Source
+	if source && t.Has(o.Path) && c.ignores(rel) {
+		return false
+	}
+	at := dst
+	if file := source && t.Has(o.Path) || c.stage.isFile(o); file && (into || s.isFolder(dst)) {
+		at = path.Join(dst, path.Base(rel)) // a file goes into the folder; of a folder what is in it
+	}
+	count := len(s.Files.placed)
+	if !s.Files.CopyFrom(c.stage.Files, abs, at, e) {
+		if o.Kind == Unknown {
+			return false
+		}
+		s.Files.Place(at, o, e)
+	}
+	placed := slices.Clone(s.Files.placed[count:])
+	s.Files.placed = s.Files.placed[:count]
+	for _, p := range placed {
+		here := path.Join(rel, relative(at, p.At)) // where it stands in the context
+		switch {
+		case p.Origin.Kind != Source:
+			if c.ignores(here) {
+				continue
+			}
+		case t.HasDir(p.Origin.Path):
+			out := c.leftOut(t, p.Origin.Path, here, rel, except)
+			if slices.Equal(out, []string{"."}) {
+				continue
+			}
+			p.Except = append(slices.Clone(p.Except), out...)
+		}
+		s.Files.placed = append(s.Files.placed, p)
+	}
+	return len(s.Files.placed) > count
+}
+
+// leftOut lists what is not copied with a folder of the tree, which stands at here in the context, when rel is copied: what is
+// ignored, and what the instruction itself excludes.
+func (c *buildContext) leftOut(t *Tree, dir, here, rel string, except []string) []string {
+	excluded, err := patternmatcher.New(except)
+	return leftOut(t, dir, func(file string) bool {
+		inside := path.Join(here, relativeTo(dir, file))
+		if c.ignores(inside) || err != nil || len(except) == 0 {
+			return c.ignores(inside)
+		}
+		out, failed := excluded.MatchesOrParentMatches(relativeTo(rel, inside))
+		return failed == nil && out
+	})
+}
