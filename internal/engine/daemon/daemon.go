@@ -181,9 +181,12 @@ func (r *run) makeHere(ctx context.Context, nodes []*dag.Node, p *plan) error {
 func (r *run) drop(p *plan, broken []*dag.Node) {
 	before := p.nodes()
 	p.without(broken)
-	after := p.nodes()
+	left := map[*dag.Node]bool{}
+	for _, n := range p.nodes() {
+		left[n] = true
+	}
 	for _, n := range before {
-		if !slices.Contains(after, n) {
+		if !left[n] {
 			r.result.Skipped = append(r.result.Skipped, n)
 		}
 	}
@@ -205,10 +208,10 @@ func (r *run) sorted() engine.Result {
 	sortNodes(r.result.Realised)
 	sortNodes(r.result.Reused)
 	sortNodes(r.result.Skipped)
-	slices.SortFunc(r.result.Failed, func(a, b engine.Failure) int { return cmp.Compare(a.Node.ID(), b.Node.ID()) })
+	slices.SortFunc(r.result.Failed, func(a, b engine.Failure) int { return compareNodes(a.Node, b.Node) })
 	return r.result
 }
 
-func sortNodes(nodes []*dag.Node) {
-	slices.SortFunc(nodes, func(a, b *dag.Node) int { return cmp.Compare(a.ID(), b.ID()) })
-}
+func sortNodes(nodes []*dag.Node) { slices.SortFunc(nodes, compareNodes) }
+
+func compareNodes(a, b *dag.Node) int { return cmp.Compare(a.ID(), b.ID()) }

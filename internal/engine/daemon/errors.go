@@ -101,6 +101,8 @@ func failure(n *dag.Node, result worker.Result, silent bool) error {
 		return nil
 	case strings.Contains(text, "required system or feature"), strings.Contains(text, "is required to build"):
 		reason = engine.BadRecipe
+	case strings.Contains(text, "failed with exit code"): // of a machine that the daemon asked: Nix says no more than that
+		reason = engine.Exited
 	default:
 		return errors.New("build " + n.Name + ": " + text)
 	}

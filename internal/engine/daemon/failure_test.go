@@ -155,7 +155,8 @@ func TestStopsWhenCancelled(t *testing.T) {
 		for _, w := range ways() {
 			t.Run(string(n.Release)+"/"+w.name, func(t *testing.T) {
 				g := newGraph(t)
-				hang := g.drv("hang", []string{"hang"})
+				// It goes on talking: Nix that is about to wait for a builder as its client leaves notices only when it says something.
+				hang := g.drv("hang", []string{"sleep", "40s", "still here, " + t.TempDir()})
 				l, dir := newLab(t, nil), storeDir(t)
 				l.use(n, w.settings)
 				ctx, cancel := context.WithCancelCause(t.Context())

@@ -309,7 +309,7 @@ func (l *lab) listen(storeDir string) (address string) {
 	l.nix.Run(l.t, "nix-store", "--store", storeDir, "--init") // two connections at once would fail to make one
 	socket := filepath.Join(storeDir, "socket")
 	var said strings.Builder
-	cmd := &exec.Cmd{Path: p.Path, Args: append(p.Args, "--daemon", "--store", storeDir), Env: append(p.Env, "NIX_DAEMON_SOCKET_PATH="+socket), Stderr: &said}
+	cmd := &exec.Cmd{Path: p.Path, Args: append(p.Args, "--daemon", "--store", storeDir), Env: append(p.Env, "NIX_DAEMON_SOCKET_PATH="+socket), Stderr: &said, WaitDelay: 5 * time.Second}
 	if err := cmd.Start(); err != nil {
 		l.t.Fatal(err)
 	}
