@@ -101,6 +101,8 @@ type Cache struct {
 	slots   chan struct{}
 	options Options
 
+	decompressor decompressor
+
 	mu      sync.Mutex // guards what follows; held while the first asks
 	checked bool       // nix-cache-info was asked for
 	fault   error      // what came of that

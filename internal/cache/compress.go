@@ -68,17 +68,23 @@ const (
 	maxXZDict     = 128 << 20 // xz -9 takes half
 )
 
-// decompress makes a reader of what r is compressed. It reads r to its end. Close it.
-func decompress(c Compression, r io.Reader) (io.ReadCloser, error) {
+// decompressor makes readers that decompress, of which zstd's are costly and used again.
+type decompressor struct{ idle sync.Pool } // of *zstd.Decoder
+
+// from makes a reader of what r is compressed. It reads r to its end. Close it.
+func (x *decompressor) from(c Compression, r io.Reader) (io.ReadCloser, error) {
 	switch c {
 	case None:
 		return io.NopCloser(r), nil
 	case Zstd:
-		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdWindow), zstd.WithDecoderLowmem(true))
-		if err != nil {
-			return nil, err
+		d, ok := x.idle.Get().(*zstd.Decoder)
+		if !ok {
+			var err error
+			if d, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdWindow), zstd.WithDecoderLowmem(true)); err != nil {
+				return nil, err
+			}
 		}
-		return d.IOReadCloser(), nil
+		return &pooledDecoder{d, &x.idle}, d.Reset(r)
 	case XZ:
 		d, err := fastxz.NewReader(r, maxXZDict)
 		if err != nil {
@@ -100,8 +106,8 @@ type compressor struct {
 	idle        sync.Pool // of *zstd.Encoder
 }
 
-// to makes a writer that compresses to w. Closing it does not close w.
-func (c *compressor) to(w io.Writer) (io.WriteCloser, error) {
+// to makes a writer that compresses size bytes to w. Closing it does not close w.
+func (c *compressor) to(w io.Writer, size int64) (io.WriteCloser, error) {
 	switch c.compression {
 	case None:
 		return nopCloser{w}, nil
@@ -115,8 +121,20 @@ func (c *compressor) to(w io.Writer) (io.WriteCloser, error) {
 			return nil, err
 		}
 	}
-	e.Reset(w)
+	e.ResetContentSize(w, size) // small windows for small NARs: whoever decompresses needs as much memory
 	return &pooled{e, &c.idle}, nil
+}
+
+// pooledDecoder goes back to where it came from when it is closed.
+type pooledDecoder struct {
+	*zstd.Decoder
+	idle *sync.Pool
+}
+
+func (p *pooledDecoder) Close() error {
+	err := p.Reset(nil) // lets go of what it read from
+	p.idle.Put(p.Decoder)
+	return err
 }
 
 type nopCloser struct{ io.Writer }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -247,7 +248,7 @@ func TestLies(t *testing.T) {
 			}
 		})
 	}
-	const slow = 200 * time.Millisecond
+	const slow = 700 * time.Millisecond // long enough for an honest answer on a busy machine
 	for _, c := range []struct {
 		name, want string
 		spoil      func(*liar)
@@ -302,7 +303,7 @@ func TestLies(t *testing.T) {
 				<-r.Context().Done()
 			})
 		}},
-		{"narinfo that drips", "took too long", func(l *liar) {
+		{"narinfo that drips", "stalled", func(l *liar) {
 			l.answer(l.path.Digest(), func(w http.ResponseWriter, r *http.Request) { drip(w, r, bytes.Repeat([]byte("S"), 1000), slow/20) })
 		}},
 		{"NAR that drips", "stalled", func(l *liar) {
@@ -312,7 +313,7 @@ func TestLies(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			l := good.another(t)
 			c.spoil(l)
-			o := cache.Options{Stall: slow, Deadline: slow, Wait: func(context.Context, time.Duration) error { return nil }}
+			o := cache.Options{Stall: slow, Deadline: 3 * slow, Retries: -1}
 			l.refused(into, serve(t, l.disk).URL, c.want, nil, o)
 		})
 	}
@@ -390,6 +391,34 @@ func TestOtherCacheGives(t *testing.T) {
 	}
 	if _, err := sub.Pull(t.Context(), []nix.StorePath{absent}, nil); !errors.Is(err, cache.ErrAbsent) || !strings.Contains(err.Error(), string(absent)) {
 		t.Errorf("absent: %v", err)
+	}
+}
+
+// What may pass is tried again, after a while; what will not is not.
+func TestRetries(t *testing.T) {
+	l := newLiar(t, cache.Zstd)
+	failures := 0
+	code, times := http.StatusServiceUnavailable, 2
+	l.disk.before = func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.HasPrefix(r.URL.Path, "/nar/") && failures < times {
+			failures++
+			w.WriteHeader(code)
+			return true
+		}
+		return false
+	}
+	var waits []time.Duration
+	o := cache.Options{Requests: 1, Wait: func(_ context.Context, d time.Duration) error { waits = append(waits, d); return nil }}
+	url, keys := serve(t, l.disk).URL, []narinfo.PublicKey{l.key.Public()}
+	if _, err := pull(t, openStore(t, tempDir(t)), openCache(t, url, o), keys, l.low); err != nil {
+		t.Fatal(err)
+	}
+	if want := []time.Duration{250 * time.Millisecond, time.Second}; !slices.Equal(waits, want) {
+		t.Errorf("waited %v, want %v", waits, want)
+	}
+	waits, failures, code, times = nil, 0, http.StatusForbidden, 1
+	if _, err := pull(t, openStore(t, tempDir(t)), openCache(t, url, o), keys, l.low); err == nil || len(waits) > 0 {
+		t.Errorf("got %v, waited %v", err, waits)
 	}
 }
 

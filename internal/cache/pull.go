@@ -62,6 +62,9 @@ func (s *Substituter) Pull(ctx context.Context, paths []nix.StorePath, progress 
 		})
 	}
 	err = p.collect(ctx)
+	if cause := context.Cause(ctx); cause != nil { // what a worker met comes before what that led to
+		err = cause
+	}
 	cancel(err)
 	wg.Wait()
 	return Pulled{p.done, p.received.Load()}, errors.Join(err, p.release())

@@ -272,7 +272,7 @@ func (p *pushing) compress(ctx context.Context, info store.PathInfo, s *spool) (
 	}
 	defer func() { <-p.compressing }()
 	sum := nix.NewSummer()
-	w, err := p.compressor.to(&tee{s, sum})
+	w, err := p.compressor.to(&tee{s, sum}, info.NARSize)
 	if err != nil {
 		return nix.Hash{}, err
 	}

@@ -27,11 +27,11 @@ func (c *Cache) receive(ctx context.Context, s *store.Store, info *narinfo.Info,
 		if size >= 0 && info.FileSize > 0 && size != info.FileSize {
 			return fmt.Errorf("%w: %s has %d bytes, its narinfo says %d", ErrFalse, info.URL, size, info.FileSize)
 		}
-		archive := &archive{info: info, compression: compression, in: input{r: body, left: mostBytes(info), moved: moved}}
+		archive := &archive{info: info, compression: compression, from: &c.decompressor, in: input{r: body, left: mostBytes(info), moved: moved}}
 		if a := info.FileHash.Algo(); a != "" {
 			archive.in.sum = a.New()
 		}
-		defer archive.Close()
+		defer archive.Close() // nothing was written
 		item, remove, err = s.ReceiveNAR(ctx, archive, store.PathInfo{
 			Path: info.Path, NARHash: info.NARHash, NARSize: info.NARSize, Refs: info.Refs, Deriver: info.Deriver, CA: info.CA, Sigs: info.Sigs,
 		})
@@ -63,13 +63,14 @@ func mostBytes(info *narinfo.Info) int64 {
 type archive struct {
 	info        *narinfo.Info
 	compression Compression
+	from        *decompressor
 	in          input
 	d           io.ReadCloser // nil before the first Read
 }
 
 func (a *archive) Read(b []byte) (int, error) {
 	if a.d == nil {
-		d, err := decompress(a.compression, &a.in)
+		d, err := a.from.from(a.compression, &a.in)
 		if err != nil {
 			return 0, a.explain(err)
 		}

@@ -169,7 +169,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, in store.PathInf
 		return
 	}
 	s.send(w, r, http.StatusOK, func(ctx context.Context, to io.Writer) error {
-		z, err := s.compressor.to(to)
+		z, err := s.compressor.to(to, in.NARSize)
 		if err != nil {
 			return err
 		}
