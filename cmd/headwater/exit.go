@@ -82,7 +82,7 @@ func exitCode(err error, interrupted bool) int {
 		return exitFailed
 	case is[*usageError](err), is[*recipe.InvalidError](err), is[*recipe.SyntaxError](err), is[*graph.StaleLockError](err), is[*lock.FormatError](err), is[*lock.SyntaxError](err),
 		is[*source.BadTreeError](err), is[*inputError](err), is[*export.OccupiedError](err), is[*export.InexpressibleError](err), is[*registry.SettingsError](err), is[*cache.AddressError](err), is[*engine.ContentError](err),
-		is[*pathroot.UnfitError](err), is[*pathroot.ChangedError](err):
+		is[*pathroot.UnfitError](err), is[*pathroot.ChangedError](err), is[*daemon.AddressError](err):
 		return exitInput
 	case is[*fetch.Error](err), is[*fetch.GoneError](err), is[*sandbox.Unavailable](err), is[*registry.UnknownError](err), is[*run.PortError](err), is[*cache.Error](err), is[*net.OpError](err), is[*fs.PathError](err), is[*os.SyscallError](err), is[*daemon.ConnectError](err), is[*daemon.Error](err),
 		is[*pathroot.MissingError](err), is[*dag.MissingError](err):
