@@ -9,6 +9,7 @@
 //	a, b := hosttest.New(t, "a", hosttest.Current), hosttest.New(t, "b", hosttest.Current)
 //	a.ServeSSH(t, b)                             // b may sign in to a
 //	out := b.Run(t, "ssh", "a", "nix --version") // and knows it by its name
+//	socket := a.ServeNix(t)                      // its daemon, for programs outside
 //	a.Kill(t)                                    // as when the power fails
 package hosttest
 

@@ -57,7 +57,7 @@ func (e *Error) Hint() string {
 	case strings.Contains(text, "build-users-group"):
 		return "as root, Nix builds as users of a group: make it, or set build-users-group to nothing in NIX_CONFIG"
 	case strings.Contains(text, "lacks a signature by a trusted key"):
-		return "the daemon takes only signed paths from this user; report this: what Headwater sends needs no signature"
+		return "the daemon does not trust this user with existing store paths: let it have them from a binary cache, or sign them with a key that it trusts"
 	case errors.Is(e.Err, io.EOF), errors.Is(e.Err, io.ErrUnexpectedEOF):
 		return "the daemon's own log may say why it hung up"
 	}

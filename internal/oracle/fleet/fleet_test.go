@@ -236,6 +236,6 @@ func (f *fleet) distrust() {
 	}
 	for _, h := range []*hosttest.Host{f.left, f.right} {
 		h.Append(f.t, "home/nix.conf", lines+"\n")
-		h.Start(f.t, "nix-daemon")
+		h.ServeNix(f.t)
 	}
 }

@@ -1,8 +1,8 @@
 package fleet_test
 
 import (
+	"errors"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"headwater/internal/engine"
 	"headwater/internal/engine/daemon"
 	"headwater/internal/engine/local"
 	"headwater/internal/hosttest"
@@ -45,15 +46,18 @@ func TestNixLosesABuilder(t *testing.T) {
 func TestHeadwaterLosesABuilder(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, releases{hosttest.Current, hosttest.Current, hosttest.Old}, "", "nix-daemon --stdio")
-	f.coordinator.Start(t, "nix-daemon")
-	socket := filepath.Join(f.coordinator.Dir, "nix/var/nix/daemon-socket/socket")
+	socket := f.coordinator.ServeNix(t)
 	address, err := daemon.ParseAddress("unix://"+socket+"?max-jobs=0", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := f.newStore()
 	e := daemon.New(daemon.Config{Address: address, Store: s, Local: local.New(local.Config{Store: s}), Getenv: os.Getenv, Environ: os.Environ()})
-	f.loseRight(regexp.MustCompile(`(\w+): is built on ssh-ng://(\w+)`), func() attempt { return f.realise(e) })
+	lost, err := f.loseRight(regexp.MustCompile(`(\w+): is built on ssh-ng://(\w+)`), func() attempt { return f.realise(e) })
+	var failed *engine.BuildFailed
+	if !errors.As(err, &failed) || failed.Node.Name != lost || !slices.Contains(failed.Log, "begin "+lost) {
+		t.Errorf("the loss of %s is told as %v", lost, err)
+	}
 	want, err := f.hashes(f.here)
 	if err != nil {
 		t.Fatal(err)
@@ -65,16 +69,15 @@ func TestHeadwaterLosesABuilder(t *testing.T) {
 }
 
 // loseRight builds the goal, and kills the right builder when it has built one derivation and begun another.
-// assigned finds in an attempt's log what was given to whom.
-func (f *fleet) loseRight(assigned *regexp.Regexp, try func() attempt) {
+// assigned finds in an attempt's log what was given to whom. It returns what was lost, and how the attempt ended that lost it.
+func (f *fleet) loseRight(assigned *regexp.Regexp, try func() attempt) (lost string, err error) {
 	f.t.Helper()
 	first := try()
-	var lost string
 	if !first.Await(func(log string) bool { lost = second(log, assigned, f.right.Name); return lost != "" }) {
 		f.t.Fatalf("%s got no second build: %v\n%s", f.right.Name, first.Wait(), first.Log())
 	}
 	f.right.Kill(f.t)
-	if err := first.Wait(); err == nil {
+	if err = first.Wait(); err == nil {
 		f.t.Errorf("the build lost %s and succeeded\n%s", lost, first.Log())
 	}
 	rest := slices.DeleteFunc(f.parts(), func(p string) bool { return p == lost })
@@ -94,6 +97,7 @@ func (f *fleet) loseRight(assigned *regexp.Regexp, try func() attempt) {
 	if all := slices.Compact(slices.Sorted(slices.Values(slices.Concat(left, right)))); len(all) != len(f.project.Graph.Components) {
 		f.t.Errorf("the builders built %v: some was built elsewhere", all)
 	}
+	return lost, err
 }
 
 // second is the second part that a builder was given, once it is being built; before, it is "".
