@@ -8,7 +8,8 @@
 // What holds:
 //
 //   - Only what the daemon lacks and the goals need is made and uploaded, inputs before what refers to them, in one stream.
-//   - Nothing that is uploaded needs a signature or the daemon's trust: its path follows from its content.
+//   - What is uploaded needs neither a signature nor the daemon's trust, since its path follows from its content. Paths that exist
+//     already (dag.Path) are the exception: they keep their signatures, and a daemon that trusts its client takes them without.
 //   - What is brought back becomes valid here only if its NAR is what the daemon said of it, and its references before it.
 //     That the daemon built it as its derivation says, the daemon is trusted with: who builds elsewhere trusts elsewhere.
 //   - Cancelling closes the connection; the daemon then kills its builders.

@@ -1,6 +1,7 @@
 package daemon_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -208,6 +209,37 @@ func TestTellsWhatHappens(t *testing.T) {
 			if d := cmp.Diff(want, got); d != "" {
 				t.Error(d)
 			}
+		})
+	}
+}
+
+// Store paths that exist already go to a daemon that trusts its client, with all that they refer to.
+func TestUploadsWhatExists(t *testing.T) {
+	for _, w := range ways() {
+		t.Run(w.name, func(t *testing.T) {
+			g := newGraph(t)
+			low := g.drv("low", []string{"write", "low"})
+			base := g.drv("base", []string{"shell", "write $out " + string(low.Path())}, low)
+			l, dir := newLab(t, nil), storeDir(t)
+			if _, err := l.local().Realise(t.Context(), []*dag.Node{base}, engine.Options{}); err != nil {
+				t.Fatal(errorText(err))
+			}
+			goal := g.drv("goal", []string{"concat", string(base.Path())}, g.maker.Existing(base.Path()))
+			l.use(nixtest.New(t, nixtest.Current), w.settings)
+			_, err := l.realise(w.address(l, dir), engine.Options{}, goal)
+			if w.name != "distrusting socket" {
+				if err != nil {
+					t.Fatal(errorText(err))
+				}
+				l.closure(goal)
+				l.nix.Verify(t, dir)
+				return
+			}
+			var hint interface{ Hint() string }
+			if !errors.As(err, &hint) || !strings.Contains(hint.Hint(), "does not trust this user") {
+				t.Errorf("error %v", err)
+			}
+			l.clean(goal)
 		})
 	}
 }

@@ -29,7 +29,7 @@ func (o object) refersTo() (objects []object) {
 		switch {
 		case o.drv && in.Drv != nil:
 			objects = append(objects, object{in, true})
-		case o.drv || o.node.Kind == dag.Text:
+		case o.drv || o.node.Content != nil && o.node.Content.ContentAddress().Method == nix.Text:
 			objects = append(objects, object{in, false})
 		}
 	}
@@ -44,7 +44,7 @@ type plan struct {
 	before  []*dag.Node            // derivations to realise before, since texts refer to their outputs
 }
 
-// uploaded reports whether a node's output is made here and uploaded: its path follows from its content.
+// uploaded reports whether a node's output is made here, or is here already, and uploaded: all but what only a build can give.
 func uploaded(n *dag.Node) bool { return n.Drv == nil || n.Drv.Builder == "builtin:fetchurl" }
 
 // planner walks from the goals down, with two questions to the daemon for all that is at the same distance: what is there
@@ -140,7 +140,7 @@ func (p *planner) ask(ctx context.Context, level []step) error {
 			add(&plain, s.node.DrvPath)
 		}
 		for _, o := range s.outputs {
-			if uploaded(s.node) {
+			if uploaded(s.node) && s.node.Kind != dag.Path {
 				add(&plain, s.node.Outputs[o])
 			} else {
 				add(&substitutable, s.node.Outputs[o])

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"headwater/internal/dag"
 	"headwater/internal/event"
 	"headwater/internal/nix"
 	"headwater/internal/nix/nar"
@@ -21,20 +22,70 @@ func (r *run) upload(ctx context.Context, p *plan) error {
 		return nil
 	}
 	c := r.copying("upload", fmt.Sprintf("%d paths to the Nix daemon", len(p.objects)))
-	objects := make([]worker.Object, len(p.objects))
-	for i, o := range p.objects {
-		var err error
-		if objects[i], err = r.object(ctx, o); err != nil {
+	var objects []worker.Object
+	trust := false
+	sent := map[nix.StorePath]bool{}
+	for _, o := range p.objects {
+		more, err := r.objectsOf(ctx, o, sent)
+		if err != nil {
 			return c.end(fmt.Errorf("upload %s: %w", o.path(), err))
 		}
+		objects = append(objects, more...)
+	}
+	for i := range objects {
+		trust = trust || objects[i].Info.CA.IsZero()
 		c.total += objects[i].Info.NARSize
 		write := objects[i].Write
 		objects[i].Write = func(w io.Writer) error { return write(io.MultiWriter(w, c)) }
 	}
-	return c.end(r.fault(ctx, r.client.AddMultiple(ctx, objects)))
+	return c.end(r.fault(ctx, r.client.AddMultiple(ctx, objects, trust)))
 }
 
-// object is what the daemon has to know of an object, and its bytes.
+// objectsOf is what the daemon has to know of an object, and its bytes. A path that exists already comes with all that it
+// refers to and the daemon lacks.
+func (r *run) objectsOf(ctx context.Context, o object, sent map[nix.StorePath]bool) ([]worker.Object, error) {
+	if !o.drv && o.node.Kind == dag.Path {
+		return r.existing(ctx, o.path(), sent)
+	}
+	made, err := r.object(ctx, o)
+	return []worker.Object{made}, err
+}
+
+// existing are the paths of a closure that the daemon lacks and that were not sent. They keep their signatures.
+func (r *run) existing(ctx context.Context, p nix.StorePath, sent map[nix.StorePath]bool) (objects []worker.Object, err error) {
+	closure, err := r.Store.Closure(ctx, []nix.StorePath{p}, false)
+	if err != nil {
+		return nil, err
+	}
+	there := planner{run: r, known: map[nix.StorePath]bool{}}
+	if err := there.look(ctx, closure, true); err != nil {
+		return nil, err
+	}
+	lacking := map[nix.StorePath]*worker.PathInfo{}
+	for _, p := range closure {
+		if there.known[p] || sent[p] {
+			continue
+		}
+		sent[p] = true
+		info, err := r.Store.Query(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		lacking[p] = &worker.PathInfo{Path: p, Deriver: info.Deriver, NARHash: info.NARHash, NARSize: info.NARSize, Refs: info.Refs, CA: info.CA, Sigs: info.Sigs}
+	}
+	for _, info := range referencesFirst(closure, lacking) {
+		objects = append(objects, r.stored(ctx, *info))
+	}
+	return objects, nil
+}
+
+// stored is an object that the local store has.
+func (r *run) stored(ctx context.Context, info worker.PathInfo) worker.Object {
+	at := r.Store.RealPath(info.Path)
+	return worker.Object{Info: info, Write: func(w io.Writer) error { return nar.DumpTo(ctx, at, w) }}
+}
+
+// object is one that is content-addressed.
 func (r *run) object(ctx context.Context, o object) (worker.Object, error) {
 	if o.drv {
 		return drvObject(ctx, o)
@@ -49,11 +100,7 @@ func (r *run) object(ctx context.Context, o object) (worker.Object, error) {
 	} else {
 		ca = o.node.Drv.Outputs["out"].CA
 	}
-	at := r.Store.RealPath(o.path())
-	return worker.Object{
-		Info:  worker.PathInfo{Path: info.Path, NARHash: info.NARHash, NARSize: info.NARSize, Refs: info.Refs, CA: ca},
-		Write: func(w io.Writer) error { return nar.DumpTo(ctx, at, w) },
-	}, nil
+	return r.stored(ctx, worker.PathInfo{Path: info.Path, NARHash: info.NARHash, NARSize: info.NARSize, Refs: info.Refs, CA: ca}), nil
 }
 
 // drvObject is a .drv file. It is written anew when it is sent, so that not all of them are held.

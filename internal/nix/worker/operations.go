@@ -184,13 +184,14 @@ type Object struct {
 }
 
 // AddMultiple adds objects, in one stream. What an object refers to is valid already or comes before it. A daemon that does
-// not trust its client takes only what is content-addressed or signed by a key that it trusts.
-func (c *Client) AddMultiple(ctx context.Context, objects []Object) error {
+// not trust its client takes only what is content-addressed or signed by a key that it trusts; one that does takes anything,
+// with unsigned.
+func (c *Client) AddMultiple(ctx context.Context, objects []Object, unsigned bool) error {
 	const operation = "add to the store"
 	return c.do(ctx, operation, func() error {
 		c.w.u64(opAddMultipleToStore)
 		c.w.bool(false) // repair
-		c.w.bool(false) // do not check signatures
+		c.w.bool(unsigned)
 		if err := c.flush(operation); err != nil {
 			return err
 		}

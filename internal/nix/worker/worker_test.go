@@ -235,7 +235,7 @@ func operations(version int) map[string]operation {
 			return nil, c.AddMultiple(ctx, []worker.Object{{Info: worker.PathInfo{Path: somePath, NARSize: 5}, Write: func(w io.Writer) error {
 				_, err := io.WriteString(w, "hello")
 				return err
-			}}})
+			}}}, false)
 		}, nil},
 		"build": {append(script{last, 1}, result...), func(ctx context.Context, c *worker.Client) (any, error) {
 			return c.BuildPaths(ctx, []worker.Target{{Drv: somePath + ".drv", Outputs: []string{"doc", "out"}}}, worker.Check)
@@ -391,7 +391,7 @@ func TestRequests(t *testing.T) {
 				Info: worker.PathInfo{Path: somePath, NARHash: nix.Sum(nix.SHA256, nil), NARSize: 5, Refs: []nix.StorePath{somePath},
 					CA: nix.ContentAddress{Method: nix.Text, Hash: nix.Sum(nix.SHA256, nil)}},
 				Write: func(w io.Writer) error { _, err := io.WriteString(w, "hello"); return err },
-			}})
+			}}, false)
 		}, script{last}, script{44, 0, 0, len(stream), stream, 0}},
 		{func(ctx context.Context, c *worker.Client) error {
 			return c.NARFromPath(ctx, somePath, 0, func(io.Reader) error { return nil })
@@ -425,7 +425,7 @@ func TestUploadIsRefused(t *testing.T) {
 	err = c.AddMultiple(t.Context(), []worker.Object{{Info: worker.PathInfo{Path: somePath, NARSize: 1 << 40}, Write: func(w io.Writer) error {
 		_, err := io.CopyN(w, endless(0), 1<<40)
 		return err
-	}}})
+	}}}, false)
 	var remote *worker.RemoteError
 	if !errors.As(err, &remote) || remote.Text != "disk is full" {
 		t.Errorf("error %v", err)
@@ -441,7 +441,7 @@ func TestUploadOfWrongLength(t *testing.T) {
 	err := c.AddMultiple(t.Context(), []worker.Object{{Info: worker.PathInfo{Path: somePath, NARSize: 4}, Write: func(w io.Writer) error {
 		_, err := io.WriteString(w, "hello")
 		return err
-	}}})
+	}}}, false)
 	if err == nil || !strings.Contains(err.Error(), "has 5 bytes, want 4") {
 		t.Errorf("error %v", err)
 	}
