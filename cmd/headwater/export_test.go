@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,7 +31,7 @@ func TestExport(t *testing.T) {
 	built, _ := output(t, "build", "--store", sharedStore(t), "../../examples/hello")
 	for _, n := range nixtest.All(t) {
 		t.Run(string(n.Release), func(t *testing.T) {
-			dir := filepath.Join(t.TempDir(), "store")
+			dir := filepath.Join(scratch(t), "store")
 			got, err := n.Command(t.Context(), "nix-instantiate", "--store", dir, out).CombinedOutput()
 			// Nix 2.8 shows what a caller adds to an error only when asked for its trace.
 			told := n.Release == nixtest.Old || strings.Contains(string(got), "-root has to be in the store or in a binary cache")
@@ -58,6 +59,24 @@ func TestExport(t *testing.T) {
 			}
 		})
 	}
+}
+
+// scratch is an empty folder for stores, whose folders only root could remove as they are.
+func scratch(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	t.Cleanup(func() {
+		err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+			if err != nil || !d.IsDir() {
+				return err
+			}
+			return os.Chmod(name, 0o755)
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 // exportHello exports the smallest example.
@@ -123,7 +142,7 @@ func openTestStore(t *testing.T, dir string) *store.Store {
 // With the roots copied, evaluating needs nothing but the folder.
 func TestExportWithRoots(t *testing.T) {
 	hello(t)
-	dir := t.TempDir()
+	dir := scratch(t)
 	out := filepath.Join(dir, "out")
 	exportHello(t, out, "--with-roots")
 	want, _ := output(t, "build", "--drv", "../../examples/hello")

@@ -87,7 +87,7 @@ func hashIn(t *testing.T, locked []byte, path string) string {
 
 // What a store lacks comes from the cache that the root names, if that is to be believed; what does not serve is refused.
 func TestStorePathsFromACache(t *testing.T) {
-	store, scratch := sharedStore(t), t.TempDir()
+	store, scratch := sharedStore(t), scratch(t)
 	tools := storeTools(t, nixtest.New(t, nixtest.Current))
 	cache, key := "file://"+filepath.Join(scratch, "cache"), filepath.Join(scratch, "key")
 	public, _ := output(t, "cache", "key", "test-1", key)
