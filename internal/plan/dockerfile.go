@@ -131,7 +131,7 @@ func (f *image) base(name string) (*Stage, error) {
 // outside is the file system of an image that is not built here.
 func (f *image) outside(ref string, e Evidence) *Stage {
 	s := &Stage{
-		Name: ref, Base: ref, Evidence: e, Env: map[string]string{}, args: map[string]string{}, Dir: "/", Files: &Files{tree: f.shared.Tree}, shared: f.shared,
+		Name: ref, Base: ref, Evidence: e, Env: map[string]string{"PATH": imagePath(ref)}, args: map[string]string{}, Dir: "/", User: imageUser(ref), Files: &Files{tree: f.shared.Tree}, shared: f.shared,
 		Config: Config{Labels: map[string]string{}, Evidence: map[string]Evidence{}},
 	}
 	return s
@@ -279,6 +279,9 @@ func (f *image) copyStage(s *Stage, from, src, dst string, into bool, e Evidence
 	stage, err := f.base(from)
 	if err != nil {
 		return err
+	}
+	if stage != nil {
+		s.from = append(s.from, stage)
 	}
 	src = Abs("/", src)
 	if stage == nil {

@@ -70,6 +70,10 @@ func inOrder(file *syntax.File) {
 		case *syntax.BinaryCmd:
 			if n.Op == syntax.Pipe || n.Op == syntax.PipeAll {
 				n.Op = syntax.AndStmt
+				if n.X.Redirs == nil { // what the next one reads is not what the text gives
+					null := &syntax.Word{Parts: []syntax.WordPart{&syntax.Lit{Value: "/dev/null"}}}
+					n.X.Redirs = []*syntax.Redirect{{Op: syntax.RdrOut, Word: null}}
+				}
 			}
 		case *syntax.Stmt:
 			n.Background, n.Coprocess = false, false
@@ -120,7 +124,7 @@ func (r shellRun) exec(ctx context.Context, args []string) error {
 func (r shellRun) open(ctx context.Context, name string, flag int, _ os.FileMode) (io.ReadWriteCloser, error) {
 	abs := Abs(interp.HandlerCtx(ctx).Dir, name)
 	if flag&(os.O_WRONLY|os.O_RDWR) != 0 {
-		if o, _ := r.stage.Files.Lookup(abs); o.Kind == Unknown {
+		if o, _ := r.stage.Files.Lookup(abs); o.Kind == Unknown && !within("/dev", abs) {
 			r.stage.Files.Place(abs, Origin{Kind: Empty}, r.at)
 		}
 		return memoryFile{new(bytes.Buffer)}, nil

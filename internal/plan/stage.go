@@ -18,10 +18,16 @@ type Stage struct {
 	Env      map[string]string
 	Dir      string // working directory, absolute
 	User     string
+	Accounts Accounts
 	Files    *Files
 	Packages []Installed
 	Builds   []*Build // in this stage; see all
 	Config   Config
+
+	// Owned lists the folders and files that are given to another user, which is who runs the service.
+	Owned []Owned
+	// from are the stages that are copied from.
+	from []*Stage
 
 	// Unrecognised lists the commands that nobody knew.
 	Unrecognised []Command
@@ -108,7 +114,7 @@ func (s *Stage) child(name string, e Evidence) *Stage {
 	c.Name, c.Parent, c.Evidence = name, s, e
 	c.Base, c.Builds, c.Unrecognised, c.Missing = "", nil, nil, nil
 	c.Env, c.args, c.Files = maps.Clone(s.Env), map[string]string{}, s.Files.Clone()
-	c.Packages = slices.Clone(s.Packages)
+	c.Packages, c.Accounts, c.Owned, c.from = slices.Clone(s.Packages), s.Accounts.clone(), slices.Clone(s.Owned), nil
 	c.Config.Labels, c.Config.Evidence = maps.Clone(s.Config.Labels), maps.Clone(s.Config.Evidence)
 	return &c
 }

@@ -36,10 +36,20 @@ func (system) Recognise(c Command, s *Stage) (bool, error) {
 		return true, runMake(c, s)
 	case "curl", "wget":
 		download(c, s)
+	case "cat":
+		for _, a := range operands(c, "") {
+			if data, _, err := s.ReadFile(Abs(c.Dir, a)); err == nil {
+				c.Print(string(data))
+			}
+		}
 	case "git":
 		runGit(c, s)
-	case "adduser", "useradd", "addgroup", "groupadd", "usermod", "chmod", "chown", "chgrp", "ldconfig", "update-ca-certificates", "dpkg",
-		"dpkg-reconfigure", "locale-gen", "true", "false", "ls", "cat", "echo", "which", "id", "uname", "find", "grep", "sed", "tr", "cut", "date",
+	case "adduser", "useradd", "addgroup", "groupadd":
+		addAccount(c, s, name)
+	case "chown", "chgrp":
+		chown(c, s)
+	case "usermod", "chmod", "ldconfig", "update-ca-certificates", "dpkg",
+		"dpkg-reconfigure", "locale-gen", "true", "false", "ls", "echo", "which", "id", "uname", "find", "grep", "sed", "tr", "cut", "date",
 		"setcap", "strip", "upx", "sleep", "tee", "head", "tail", "xargs", "sort", "basename", "dirname", "mktemp", "file", "du", "df", "update-alternatives",
 		"yes", "printf", "nproc", "awk", "apt-key", "apt-mark", "apt-cache", "gpg", "sha256sum", "ldd", "tar", "unzip", "gunzip", "xz", "gzip", "arch":
 		// nothing that decides what stands where; what they bring from the network shows by what is missing
