@@ -2,6 +2,9 @@ package dag
 
 import (
 	"fmt"
+	"maps"
+	"path"
+	"slices"
 	"strings"
 )
 
@@ -18,6 +21,36 @@ type door struct {
 	path    string   // PATH inside
 	bwrap   string   // bash: words that start the root's bubblewrap
 	shell   string   // bash's path inside
+}
+
+// open is view and ready where something is mounted below the root's own /etc or /usr, whose folders are read-only: they become
+// overlays then, in which the folders on the way are there.
+func (d door) open(mounts []Mount, outputAt map[string]string) (view, ready string) {
+	view, ready = d.view, d.ready
+	points := slices.Collect(maps.Keys(outputAt))
+	for _, m := range mounts {
+		points = append(points, m.At)
+	}
+	slices.Sort(points)
+	for _, top := range []string{"/etc", "/usr"} {
+		bind := " --ro-bind $R" + top + " " + top
+		layer := `"$T/.layers` + top
+		if !strings.Contains(view, bind) {
+			bind, layer = "", `"$T/.`+top[1:]
+		}
+		made := false
+		for _, p := range points {
+			if dir := path.Dir(p); strings.HasPrefix(p, top+"/") && (bind != "" || top == "/etc") {
+				ready += "run mkdir -p " + layer + `"` + Quote(strings.TrimPrefix(dir, top)) + "\n"
+				made = true
+			}
+		}
+		if made && bind != "" {
+			ready += "run mkdir " + layer + `.work"` + "\n"
+			view = strings.Replace(view, bind, " --overlay-src $R"+top+" --overlay "+layer+`" `+layer+`.work" `+top, 1)
+		}
+	}
+	return view, ready
 }
 
 func doorOf(root *Node) door {

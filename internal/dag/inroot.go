@@ -106,8 +106,9 @@ func enter(door door, outputs []string, mounts []Mount, outputAt map[string]stri
 	for _, o := range outputs {
 		fmt.Fprintf(&s, ` "$%s"`, o)
 	}
-	s.WriteString("\n" + door.ready + "args=(--unshare-all --die-with-parent --uid 1000 --gid 100 --hostname localhost --clearenv\n")
-	s.WriteString(door.view + " --ro-bind /nix/store /nix/store --proc /proc --dev /dev --dir /run --dir /var\n")
+	view, ready := door.open(mounts, outputAt)
+	s.WriteString("\n" + ready + "args=(--unshare-all --die-with-parent --uid 1000 --gid 100 --hostname localhost --clearenv\n")
+	s.WriteString(view + " --ro-bind /nix/store /nix/store --proc /proc --dev /dev --dir /run --dir /var\n")
 	s.WriteString(` --bind "$T" /build --bind "$T/.tmp" /tmp --bind "$T/.tmp" /var/tmp --bind "$T/.home" /home/build` + "\n")
 	for _, o := range outputs {
 		fmt.Fprintf(&s, ` --bind "$%s" "$%s" --setenv %s "$%s"`+"\n", o, o, o, o)
