@@ -40,14 +40,6 @@ type npmPackage struct {
 	Libc      []string `json:"libc"`
 }
 
-// Locked is what a package-lock.json says.
-type Locked struct {
-	Artifacts  []lock.Artifact     // one a tarball, sorted, without duplicates
-	Placed     map[string]nix.Hash // folder in node_modules → hash of its artifact (file names repeat across scopes)
-	Workspaces []string            // folders of the workspace packages, sorted
-	Folders    []string            // the node_modules folders that packages are placed in, outermost ones only, sorted
-}
-
 // ReadLock reads a package-lock.json without building or fetching anything. Packages that are optional and not for the
 // platform are left out, as npm does. It reports all packages that cannot be pinned at once.
 func ReadLock(data []byte, platform Platform) (*Locked, error) {
