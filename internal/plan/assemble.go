@@ -22,18 +22,27 @@ type assembly struct {
 	sources    map[string]string          // plain components of the source: by name, what they have
 	requested  map[*Build]map[string]bool // paths below a build's Dir that something needs
 	requesting map[*Build]bool            // builds in work: one that needs itself is no build
+	args       []string                   // of the main process, as the image has them
+	main       string                     // name of that process
+	database   string                     // name of the service that is the database, "" if there is none
 }
 
-func assemble(stage *Stage, sh *shared) *assembly {
+func assemble(x *candidate, o Options, notes *Notes) *assembly {
+	x.image.shared.Notes = notes // from here on
 	a := &assembly{
-		shared: sh, stage: stage, evidence: map[string][]Evidence{}, names: map[*Build]string{}, sources: map[string]string{},
+		shared: x.image.shared, stage: x.target, evidence: map[string][]Evidence{}, names: map[*Build]string{}, sources: map[string]string{},
 		requested: map[*Build]map[string]bool{}, requesting: map[*Build]bool{},
 		recipe: &recipe.Recipe{
 			Format: recipe.Format, Toolchains: map[string]string{}, Roots: map[string]recipe.Root{}, Components: map[string]recipe.Component{},
 			Package: recipe.Package{Layout: map[string]string{}, Links: map[string]string{}, Env: map[string]string{}, Processes: map[string]recipe.Process{}},
 		},
 	}
+	c := findCompose(a.Tree, x, notes)
 	a.layout()
+	a.runtime()
+	a.contract(c)
+	a.identity(o, x, c)
+	a.gaps(x)
 	return a
 }
 
@@ -46,47 +55,15 @@ func (a *assembly) prove(key string, e ...Evidence) {
 	}
 }
 
-// layout makes the package's layout of what stands in the last stage.
-func (a *assembly) layout() {
-	last := map[string]Placement{}
-	for _, p := range a.stage.Files.Placements() {
-		last[p.At] = p
-	}
-	for _, at := range slices.Sorted(maps.Keys(last)) {
-		p := last[at]
-		key := "package.layout." + at
-		switch p.Origin.Kind {
-		case Source:
-			a.recipe.Package.Layout[at] = a.source(p)
-			a.prove(key, p.Evidence)
-		case Product:
-			place, has := a.part(p)
-			a.recipe.Package.Layout[place] = has
-			a.prove("package.layout."+place, p.Evidence)
-			if own := p.Origin.Path; place != at && own != at && within(place, own) {
-				a.recipe.Package.Links[at] = own
-				a.prove("package.links."+at, p.Evidence)
-			}
-		case Link:
-			a.recipe.Package.Links[at] = p.Origin.Path
-			a.prove("package.links."+at, p.Evidence)
-		case Image:
-			a.Notes.Ask(Question{About: key, Ask: fmt.Sprintf("%s is taken out of the image %s, which is not built from this tree; which package or component has it?", at, p.Origin.Ref), Looked: []Evidence{p.Evidence}})
-		case Network:
-			a.Notes.Ask(Question{About: key, Ask: fmt.Sprintf("%s is downloaded from %s; what stands in for it?", at, p.Origin.Ref), Looked: []Evidence{p.Evidence}})
-		}
-	}
-}
-
 // source is the plain component that brings a part of the source, and the part, as the layout writes it.
 func (a *assembly) source(p Placement) string {
 	of := p.Origin.Path
 	name := "source"
 	if of != "." {
-		name = componentName(path.Base(of))
+		name = ComponentName(path.Base(of))
 	}
 	for i := 2; a.taken(name) && a.sources[name] != of; i++ {
-		name = fmt.Sprint(componentName(path.Base(of)), "-", i)
+		name = fmt.Sprint(ComponentName(path.Base(of)), "-", i)
 	}
 	c := recipe.Component{Ecosystem: "plain", Root: "runtime", Src: []string{of}}
 	if of == "." {
@@ -173,7 +150,7 @@ func (a *assembly) component(b *Build) string {
 	if name == "" {
 		name = b.Ecosystem
 		if src, ok := b.Before.sourceOf(b.Dir); ok && src != "." {
-			name = componentName(path.Base(src))
+			name = ComponentName(path.Base(src))
 		}
 	}
 	for i, wanted := 2, name; a.taken(name); i++ {
@@ -329,8 +306,8 @@ func split(p string) []string {
 	return strings.FieldsFunc(p, func(r rune) bool { return r == '/' || r == '.' && p == "." })
 }
 
-// componentName makes a name that recipes allow of a folder's or a file's.
-func componentName(s string) string {
+// ComponentName makes a name that recipes allow of a folder's or a file's.
+func ComponentName(s string) string {
 	s = strings.TrimSuffix(strings.ToLower(s), path.Ext(s))
 	s = strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {

@@ -299,6 +299,12 @@ func (f *image) copyStage(s *Stage, from, src, dst string, into bool, e Evidence
 	} else if s.isFolder(dst) && stage.isFile(o) {
 		at = path.Join(dst, path.Base(src))
 	}
+	if name, has := debianHas(src); o.Kind == Unknown && has {
+		if name != "" {
+			s.Install("apt", e, name)
+		}
+		return nil
+	}
 	if o.Kind == Unknown && len(stage.Files.Inside(src)) == 0 && !stage.AnyUnknown() {
 		s.Files.Place(at, Origin{Kind: Image, Ref: stage.BaseImage(), Path: src}, e) // nothing made it: it came with the image
 		return nil

@@ -40,8 +40,11 @@ func New(t *Tree, o Options) (*Plan, error) {
 		p.Ask(Question{About: "package", Ask: "no Dockerfile says how the service is put together", Main: true})
 		return p, nil
 	}
-	a := assemble(best.target, best.image.shared)
+	a := assemble(best, o, &p.Notes)
 	p.Recipe, p.Evidence = a.recipe, a.evidence
+	for _, problem := range a.recipe.Check() {
+		p.Ask(Question{About: "recipe", Ask: "the recipe is not whole: " + problem, Main: true, Looked: []Evidence{best.target.Evidence}})
+	}
 	return p, nil
 }
 

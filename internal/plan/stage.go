@@ -270,3 +270,18 @@ func (s *Stage) recognise(c Command) error {
 
 // maxCommands is how many commands a plan looks at, of all stages and the scripts that they call.
 const maxCommands = 20000
+
+// SourceTop is where the tree's top stands, seen from a folder of a stage: the folder itself, if that does not say.
+func (s *Stage) SourceTop(dir string) string {
+	src, ok := s.SourceOf(dir)
+	if !ok {
+		return dir
+	}
+	if src == "." {
+		return dir
+	}
+	if top, found := strings.CutSuffix(dir, "/"+src); found {
+		return path.Clean("/" + top)
+	}
+	return dir
+}

@@ -43,7 +43,7 @@ func Parse(data []byte) (*Recipe, error) {
 	if err != nil {
 		return nil, &SyntaxError{err}
 	}
-	if problems := r.check(); len(problems) > 0 {
+	if problems := r.Check(); len(problems) > 0 {
 		return nil, &InvalidError{Problems: problems}
 	}
 	return r, nil
@@ -74,8 +74,8 @@ func decode(data []byte) (*Recipe, error) {
 	return r, nil
 }
 
-// check returns what is wrong, sorted by place.
-func (r *Recipe) check() []string {
+// Check returns what is wrong with a recipe, sorted by place; nothing of one that Parse returned.
+func (r *Recipe) Check() []string {
 	c := checker{recipe: r}
 	c.name("name", r.Name)
 	c.name("release", r.Release)

@@ -1,0 +1,323 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"headwater/internal/recipe"
+)
+
+// contract writes how the service is run: command, processes, environment, user, ports, volumes, health and what it needs, out of the
+// last stage's configuration and of the compose file that starts the image.
+func (a *assembly) contract(c *composed) {
+	a.command()
+	a.workdir()
+	a.environment()
+	a.user()
+	a.processes(c)
+	a.volumes(c)
+	a.services(c)
+	a.health(c)
+}
+
+// command splits entry point and arguments: the first is the package's command, the others are the main process's.
+func (a *assembly) command() {
+	entry, cmd := a.stage.Config.Entrypoint, a.stage.Config.Cmd
+	e, key := a.stage.Config.Evidence["entrypoint"], "entrypoint"
+	if len(entry) == 0 {
+		entry, cmd, key = cmd, nil, "cmd"
+		e = a.stage.Config.Evidence["cmd"]
+	}
+	if len(entry) == 0 {
+		a.Notes.Ask(Question{
+			About: "package.command", Main: true, Looked: []Evidence{a.stage.Evidence},
+			Ask: fmt.Sprintf("the image says by neither ENTRYPOINT nor CMD what is started, and its base %s is not known; what is the command?", a.stage.BaseImage()),
+		})
+	}
+	entry = a.withoutInit(entry, e)
+	if len(entry) == 0 && len(cmd) > 0 { // the init program was all of the entry point
+		entry, cmd = cmd, nil
+		e = a.stage.Config.Evidence["cmd"]
+	}
+	entry = unwrap(entry)
+	if len(entry) > 0 {
+		entry = append([]string{a.program(entry[0])}, entry[1:]...)
+	}
+	if entry == nil {
+		entry = []string{}
+	}
+	a.recipe.Package.Command = entry
+	a.prove("package.command", e)
+	a.args = cmd
+	_ = key
+}
+
+// withoutInit leaves out a program that only starts another.
+func (a *assembly) withoutInit(entry []string, e Evidence) []string {
+	if len(entry) == 0 || !initProgram(entry[0]) {
+		return entry
+	}
+	a.Notes.Remark(fmt.Sprintf("%s is left out: the launcher starts the command as the first process and passes signals on", entry[0]), e)
+	for i, w := range entry[1:] {
+		if w == "--" {
+			return entry[i+2:]
+		}
+		if !strings.HasPrefix(w, "-") {
+			return entry[i+1:]
+		}
+	}
+	return nil
+}
+
+// unwrap takes the words out of a shell's text that is no more than one command of fixed words.
+func unwrap(entry []string) []string {
+	if len(entry) == 3 && path.Base(entry[0]) == "sh" && entry[1] == "-c" && !strings.ContainsAny(entry[2], "$`|&;<>()*?[]{}'\"\\\n#~=") {
+		if words := strings.Fields(strings.TrimPrefix(entry[2], "exec ")); len(words) > 0 {
+			return words
+		}
+	}
+	return entry
+}
+
+// program is where a program stands: seen from the working directory, or found on the PATH among what stands in the stage. One that
+// the runtime root has keeps its bare name.
+func (a *assembly) program(name string) string {
+	if strings.Contains(name, "/") {
+		return Abs(a.stage.Dir, name)
+	}
+	for _, dir := range strings.Split(a.stage.Env["PATH"], ":") {
+		if at := path.Join(dir, name); path.IsAbs(dir) && a.stage.Files.Exists(at) {
+			if o, _ := a.stage.Lookup(at); o.Kind == Source || o.Kind == Product {
+				return at
+			}
+		}
+	}
+	return name
+}
+
+func (a *assembly) workdir() {
+	if a.stage.Dir != "/" {
+		a.recipe.Package.Workdir = a.stage.Dir
+		a.prove("package.workdir", a.stage.Config.Evidence["workdir"])
+	}
+}
+
+// environment is what the stage sets, without what only matters to the image's making.
+func (a *assembly) environment() {
+	making := []string{"UV_", "PIP_", "POETRY_", "DEBIAN_FRONTEND", "CARGO_", "RUSTUP_", "RUSTFLAGS", "NPM_CONFIG_", "YARN_", "PNPM_", "COREPACK_", "GOPATH", "GOPROXY", "GOFLAGS", "CGO_", "GOSU_VERSION", "VIRTUAL_ENV_"}
+	for _, k := range slices.Sorted(maps.Keys(a.stage.Env)) {
+		e, ours := a.stage.Config.Evidence["env "+k]
+		if !ours || a.stage.Env[k] == "" || slices.ContainsFunc(making, func(m string) bool { return strings.HasPrefix(k, m) }) {
+			continue
+		}
+		a.setEnv(k, a.stage.Env[k], e)
+	}
+}
+
+func (a *assembly) setEnv(k, v string, e Evidence) {
+	if !variableName.MatchString(k) {
+		return
+	}
+	a.recipe.Package.Env[k] = v
+	a.prove("package.env."+k, e)
+}
+
+var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// dropPattern finds where a script goes on as another user.
+var dropPattern = regexp.MustCompile(`(?m)(?:^|[\s;&|])(gosu|su-exec|s6-setuidgid|runuser|setpriv|chroot --userspec|su)\s+(?:-u\s+|--reuid[= ])?["']?([A-Za-z_$][^"'\s;]*|[0-9:]+)`)
+
+// user is who the processes run as.
+func (a *assembly) user() {
+	e := a.stage.Config.Evidence["user"]
+	if u := a.stage.User; u != "" && u != "root" && u != "0" && !strings.HasPrefix(u, "0:") && !strings.HasPrefix(u, "root:") {
+		numbers, ok := a.stage.numbers(u)
+		if !ok {
+			a.Notes.Ask(Question{About: "package.user", Ask: fmt.Sprintf("which numbers has the user %q of the image?", u), Looked: []Evidence{e}})
+			return
+		}
+		a.recipe.Package.User = numbers
+		a.prove("package.user", e)
+		return
+	}
+	if e == (Evidence{}) {
+		e = a.stage.Evidence
+	}
+	if len(a.recipe.Package.Command) > 0 {
+		if data, name, err := a.stage.ReadFile(a.recipe.Package.Command[0]); err == nil && a.drops(string(data), name) {
+			return
+		}
+	}
+	a.Notes.Remark(fmt.Sprintf("the image runs as root; here the service runs as the ordinary user %s", recipe.DefaultUser), e)
+}
+
+// drops reads from an entry point that starts as root as whom it goes on.
+func (a *assembly) drops(script, name string) bool {
+	m := dropPattern.FindStringSubmatchIndex(script)
+	if m == nil {
+		return false
+	}
+	program, user := script[m[2]:m[3]], script[m[4]:m[5]]
+	e := Evidence{File: name, Line: strings.Count(script[:m[2]], "\n") + 1, Rule: "starts as root and goes on as " + user}
+	values := map[string]string{}
+	for _, set := range regexp.MustCompile(`(?m)^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=["']?([^"'\s;]*)`).FindAllStringSubmatch(script, -1) {
+		if _, ok := values[set[1]]; !ok {
+			values[set[1]] = interpolate(set[2], known(a.stage.Env))
+		}
+	}
+	for k, v := range a.stage.Env {
+		values[k] = v
+	}
+	numbers, ok := a.stage.numbers(interpolate(user, known(values)))
+	if !ok {
+		a.Notes.Ask(Question{
+			About: "package.user", Looked: []Evidence{e},
+			Ask: fmt.Sprintf("the entry point starts as root and goes on as %s by %s, which an ordinary user cannot; as whom is it run, and does it start without that?", user, program),
+		})
+		return true
+	}
+	a.recipe.Package.User = numbers
+	a.prove("package.user", e)
+	a.Notes.Remark(fmt.Sprintf("the image starts as root and goes on as %s by %s; here it is that user from the beginning", numbers, program), e)
+	return true
+}
+
+// processes are what runs: the main one, and those that the compose file starts of the same image.
+func (a *assembly) processes(c *composed) {
+	p := &a.recipe.Package
+	e := a.stage.Config.Evidence["cmd"]
+	if e == (Evidence{}) {
+		e = a.stage.Config.Evidence["entrypoint"]
+	}
+	main, args := "server", a.args
+	if len(args) > 0 && wordPattern.MatchString(args[0]) {
+		main = args[0]
+	}
+	found := false
+	for _, name := range c.ours {
+		s := c.file.Services[name]
+		own := c.file.evidence(name, "")
+		if len(s.Entrypoint) > 0 {
+			a.Notes.Remark(fmt.Sprintf("the compose file starts its service %s by another entry point (%s), which is left out", name, strings.Join(s.Entrypoint, " ")), own)
+			continue
+		}
+		command := slices.Clone([]string(s.Command))
+		switch {
+		case c.once(name):
+			if len(command) > 0 && p.Migrate == nil {
+				p.Migrate = command
+				a.prove("package.migrate", own)
+			}
+			continue
+		case !found && (len(command) == 0 || slices.Equal(command, a.args) || a.args == nil && len(s.Ports) > 0):
+			found = true
+			if main = ComponentName(name); len(command) > 0 {
+				args = command
+			}
+			e = own
+			continue
+		}
+		p.Processes[ComponentName(name)] = recipe.Process{Args: command}
+		a.prove("package.processes."+ComponentName(name), own)
+	}
+	if len(c.ours) == 1 && !found {
+		args = p.Processes[ComponentName(c.ours[0])].Args // the only one is the main one
+		main, e = ComponentName(c.ours[0]), c.file.evidence(c.ours[0], "")
+	}
+	if args == nil {
+		args = []string{}
+	}
+	a.main = main
+	p.Processes[main] = recipe.Process{Args: args, Port: a.port(c)}
+	a.prove("package.processes."+main, e)
+}
+
+var wordPattern = regexp.MustCompile(`^[a-z][a-z-]*$`)
+
+// port is the one that the main process listens on: of the image's, the one that the compose file publishes, else the first.
+func (a *assembly) port(c *composed) int {
+	ports := slices.Clone(a.stage.Config.Ports)
+	for _, name := range c.ours {
+		for _, p := range c.file.Services[name].Ports {
+			if p > 0 && (len(a.stage.Config.Ports) == 0 || slices.Contains(ports, int(p))) {
+				ports = append([]int{int(p)}, ports...)
+				break
+			}
+		}
+	}
+	if len(ports) == 0 {
+		a.Notes.Ask(Question{About: "package.processes", Ask: "no EXPOSE and no compose file says on which port the service listens", Looked: []Evidence{a.stage.Evidence}})
+		return 0
+	}
+	port := ports[0]
+	e := a.stage.Config.Evidence[fmt.Sprint("port ", port)]
+	a.prove("package.processes.port", e)
+	if port >= 1024 {
+		return port
+	}
+	for _, k := range slices.Sorted(maps.Keys(a.recipe.Package.Env)) {
+		if v := a.recipe.Package.Env[k]; v == strconv.Itoa(port) || strings.HasSuffix(v, ":"+strconv.Itoa(port)) {
+			free := port + 8000
+			a.recipe.Package.Env[k] = strings.TrimSuffix(v, strconv.Itoa(port)) + strconv.Itoa(free)
+			a.Notes.Remark(fmt.Sprintf("the image listens on port %d, which an ordinary user may not; %s makes it %d here", port, k, free), e, a.stage.Config.Evidence["env "+k])
+			return free
+		}
+	}
+	a.Notes.Ask(Question{
+		About: "package.processes", Looked: []Evidence{e},
+		Ask: fmt.Sprintf("the image listens on port %d, which an ordinary user may not, and no variable of the image sets it; how is another one set?", port),
+	})
+	return port
+}
+
+// volumes are the folders that are writable and kept.
+func (a *assembly) volumes(c *composed) {
+	add := func(at string, e Evidence) {
+		at = path.Clean(at)
+		if !path.IsAbs(at) || at == "/" || slices.Contains(a.recipe.Package.Volumes, at) || temporary(at) {
+			return
+		}
+		a.recipe.Package.Volumes = append(a.recipe.Package.Volumes, at)
+		a.prove("package.volumes."+at, e)
+	}
+	for _, v := range a.stage.Config.Volumes {
+		add(v, a.stage.Config.Evidence["volume "+v])
+	}
+	for _, name := range c.ours {
+		for _, v := range c.file.Services[name].Volumes {
+			file := strings.HasPrefix(v.Source, "/var/run") || strings.HasPrefix(v.Source, "/run") || strings.HasPrefix(v.Source, "/etc/") || path.Ext(v.Target) != ""
+			if !file {
+				add(v.Target, c.file.evidence(name, "volume"))
+			}
+		}
+	}
+	for _, o := range a.stage.Owned {
+		if origin, _ := a.stage.Files.Lookup(o.At); origin.Kind == Empty && len(a.stage.Files.Inside(o.At)) == 0 {
+			add(o.At, o.Evidence)
+		}
+	}
+	for _, p := range a.stage.Files.Placements() {
+		if p.Origin.Kind == Empty && slices.Contains([]string{"data", "db", "database", "media", "uploads", "storage"}, path.Base(p.At)) && len(a.stage.Files.Inside(p.At)) == 0 {
+			add(p.At, p.Evidence)
+		}
+	}
+	a.recipe.Package.Volumes = outermost(a.recipe.Package.Volumes)
+}
+
+// temporary tells whether what stands at a path does not outlive a start.
+func temporary(at string) bool {
+	return slices.ContainsFunc([]string{"/tmp", "/run", "/var/run", "/dev", "/proc", "/sys", "/var/tmp", "/root"}, func(d string) bool { return within(d, at) })
+}
+
+// outermost leaves out folders that are inside others, and sorts.
+func outermost(list []string) []string {
+	slices.Sort(list)
+	return slices.DeleteFunc(list, func(v string) bool {
+		return slices.ContainsFunc(list, func(o string) bool { return o != v && o != "" && within(o, v) })
+	})
+}

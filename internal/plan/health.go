@@ -1,0 +1,132 @@
+package plan
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// healthURL finds what a health check asks for.
+var healthURL = regexp.MustCompile(`https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\])(?::([0-9]+))?(/[^\s"'|;)]*)?`)
+
+// health is the path that answers once the main process is ready: what a health check of the image or of the compose file asks
+// for, else a route of the tree that is named for it.
+func (a *assembly) health(c *composed) {
+	process := a.recipe.Package.Processes[a.main]
+	if process.Port == 0 {
+		return
+	}
+	set := func(route string, e Evidence) {
+		process.Health = route
+		a.recipe.Package.Processes[a.main] = process
+		a.prove("package.processes."+a.main+".health", e)
+	}
+	checks := []struct {
+		words []string
+		e     Evidence
+	}{{a.stage.Config.Health, a.stage.Config.Evidence["health"]}}
+	if main := a.mainService(c); main != "" {
+		checks = append(checks, struct {
+			words []string
+			e     Evidence
+		}{c.file.Services[main].Health.Test, c.file.evidence(main, "healthcheck")})
+	}
+	var looked []Evidence
+	for _, check := range checks {
+		if len(check.words) == 0 {
+			continue
+		}
+		looked = append(looked, check.e)
+		text := interpolate(strings.Join(check.words, " "), known(a.recipe.Package.Env))
+		m := healthURL.FindStringSubmatch(text)
+		if m == nil {
+			continue
+		}
+		if port, err := strconv.Atoi(m[1]); err == nil && port != process.Port {
+			if !slices.Contains(a.stage.Config.Ports, port) && len(a.stage.Config.Ports) > 0 {
+				continue // another process's
+			}
+			process.Port = port
+		}
+		if m[2] == "" {
+			m[2] = "/"
+		}
+		set(m[2], check.e)
+		return
+	}
+	route, e, others := a.route()
+	switch {
+	case route != "":
+		set(route, e)
+		if len(others) > 0 {
+			a.Notes.Remark(fmt.Sprintf("%s is taken for the health endpoint; there are also %s", route, strings.Join(others, ", ")), e)
+		}
+	default:
+		a.Notes.Ask(Question{About: "package.processes." + a.main + ".health", Ask: "which path answers once the service is ready? No health check asks for one, and no route of the tree is named for it", Looked: looked})
+	}
+}
+
+// routePattern finds routes that are named for health in source text, fullPattern those that are written as a whole.
+var routePattern = regexp.MustCompile("[\"'`^](/?(?:[A-Za-z0-9_.-]+/)*(?:healthz?|healthcheck|health_check|health-check|readyz?|livez?|alive|ping|heartbeat)(?:/(?:ready|live|liveness|readiness|status))?)/?\\$?[\"'`]")
+
+// sourceTypes are the file names' ends of sources that have routes.
+func sourceTypes() []string {
+	return []string{".go", ".py", ".rs", ".ts", ".js", ".mjs", ".rb", ".php", ".java", ".kt", ".cs", ".ex"}
+}
+
+// maxSource is the largest source file in which routes are looked for, in bytes.
+const maxSource = 256 << 10
+
+// route looks for the route of a health endpoint in the sources that are not aside and not a user interface's, and names the others that
+// it found.
+func (a *assembly) route() (route string, e Evidence, others []string) {
+	rank := map[string]int{}
+	where := map[string]Evidence{}
+	types := sourceTypes()
+	for _, f := range a.Tree.Files() {
+		if !slices.Contains(types, path.Ext(f)) || aside(f) != "" || strings.Contains(f, "test") || strings.Contains(f, "node_modules/") || strings.Contains(f, ".min.") {
+			continue
+		}
+		data, err := a.Tree.Read(f)
+		if err != nil || len(data) > maxSource || !strings.Contains(string(data), "hea") && !strings.Contains(string(data), "read") && !strings.Contains(string(data), "ping") {
+			continue
+		}
+		for _, m := range routePattern.FindAllSubmatchIndex(data, -1) {
+			r := string(data[m[2]:m[3]])
+			if !strings.HasPrefix(r, "/") {
+				continue // seen from another route, which is not known
+			}
+			if _, ok := rank[r]; !ok {
+				rank[r] = routeRank(r)
+				where[r] = Evidence{File: f, Line: strings.Count(string(data[:m[2]]), "\n") + 1, Rule: "a route named for it"}
+			}
+		}
+	}
+	for r := range rank {
+		others = append(others, r)
+	}
+	slices.SortFunc(others, func(x, y string) int {
+		if d := rank[y] - rank[x]; d != 0 {
+			return d
+		}
+		return strings.Compare(x, y)
+	})
+	if len(others) == 0 {
+		return "", Evidence{}, nil
+	}
+	return others[0], where[others[0]], others[1:]
+}
+
+// routeRank prefers what says that all is ready over what says that it lives.
+func routeRank(r string) int {
+	rank := 0
+	for i, word := range []string{"ping", "heartbeat", "alive", "live", "health", "ready"} {
+		if strings.Contains(r, word) {
+			rank = i + 1
+		}
+	}
+	return 10*rank - strings.Count(r, "/")
+}

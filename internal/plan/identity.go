@@ -1,0 +1,179 @@
+package plan
+
+import (
+	"encoding/json"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+
+	"headwater/internal/nix"
+)
+
+// identity names the service and its release: as the operator says, else as the tree does.
+func (a *assembly) identity(o Options, x *candidate, c *composed) {
+	name, e := o.Name, Evidence{Rule: "as the operator says"}
+	if name == "" {
+		name, e = a.serviceName(x, c)
+	}
+	a.recipe.Name = storeName(name, "service")
+	a.prove("name", e)
+	release, e := o.Release, Evidence{Rule: "as the operator says"}
+	if release == "" {
+		release, e = a.releaseOf(x, c)
+	}
+	if release == "" {
+		a.Notes.Ask(Question{About: "release", Ask: "no manifest, no image and no compose file says which release this is"})
+	}
+	a.recipe.Release = storeName(strings.TrimPrefix(release, "v"), "0")
+	a.prove("release", e)
+}
+
+// storeName makes a name that store paths allow.
+func storeName(s, otherwise string) string {
+	s = strings.Trim(strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("+-._?=", r) {
+			return r
+		}
+		return '-'
+	}, s), "-.")
+	if nix.CheckName(s) != nil {
+		return otherwise
+	}
+	return s
+}
+
+// generic are names that say nothing of whose they are.
+func generic(name string) bool {
+	return slices.Contains([]string{"", "server", "app", "web", "backend", "api", "main", "image", "service", "latest", "src", "v2", "v3", "v4", "v5", "core", "root", "monorepo"}, strings.ToLower(name))
+}
+
+func (a *assembly) serviceName(x *candidate, c *composed) (string, Evidence) {
+	const title = "org.opencontainers.image.title"
+	if v := a.stage.Config.Labels[title]; v != "" && !strings.Contains(v, " ") {
+		return strings.ToLower(v), a.stage.Config.Evidence["label "+title]
+	}
+	for _, n := range c.ours {
+		image := interpolate(c.file.Services[n].Image, known(nil))
+		for _, name := range []string{repository(image), path.Base(path.Dir(strings.SplitN(image, ":", 2)[0]))} {
+			if !generic(name) && name != "." {
+				return name, c.file.evidence(n, "image")
+			}
+		}
+	}
+	for _, p := range x.places {
+		for _, t := range p.tags {
+			if name := repository(t); !generic(name) {
+				return name, p.evidence
+			}
+		}
+	}
+	for _, m := range manifests() {
+		if data, err := a.Tree.Read(m.file); err == nil {
+			if name, _ := m.read(data); !generic(name) {
+				return name, Evidence{File: m.file}
+			}
+		}
+	}
+	if cmd := a.recipe.Package.Command; len(cmd) > 0 && !generic(ComponentName(path.Base(cmd[0]))) {
+		return ComponentName(path.Base(cmd[0])), Evidence{Rule: "the command"}
+	}
+	return "service", Evidence{Rule: "nothing names it"}
+}
+
+func (a *assembly) releaseOf(x *candidate, c *composed) (string, Evidence) {
+	for _, m := range manifests() {
+		if data, err := a.Tree.Read(m.file); err == nil {
+			if _, version := m.read(data); releasePattern.MatchString(version) && version != "0.0.0" {
+				return version, Evidence{File: m.file}
+			}
+		}
+	}
+	for _, n := range c.ours {
+		if _, tag, ok := strings.Cut(path.Base(interpolate(c.file.Services[n].Image, known(nil))), ":"); ok && releasePattern.MatchString(tag) {
+			return tag, c.file.evidence(n, "image")
+		}
+	}
+	for _, f := range []string{"VERSION", "version.txt", ".version"} {
+		if data, err := a.Tree.Read(f); err == nil && releasePattern.MatchString(strings.TrimSpace(string(data))) {
+			return strings.TrimSpace(string(data)), Evidence{File: f, Line: 1}
+		}
+	}
+	for _, k := range []string{"VERSION", "APP_VERSION"} {
+		for _, s := range x.image.stages {
+			if v := s.args[k]; releasePattern.MatchString(v) {
+				return v, Evidence{File: x.image.name, Line: s.Evidence.Line, Rule: "argument " + k}
+			}
+		}
+	}
+	return "", Evidence{}
+}
+
+var releasePattern = regexp.MustCompile(`^v?[0-9]+\.[0-9]+(\.[0-9]+)?([-+.][0-9A-Za-z.+-]+)?$`)
+
+// manifest is a file that names what a tree is.
+type manifest struct {
+	file string
+	read func(data []byte) (name, version string)
+}
+
+// manifests are those at the top of a tree, most telling first.
+func manifests() []manifest {
+	return []manifest{
+		{"pyproject.toml", func(data []byte) (string, string) {
+			var m struct {
+				Project struct{ Name, Version string }
+				Tool    struct {
+					Poetry struct{ Name, Version string }
+				}
+			}
+			if toml.Unmarshal(data, &m) != nil {
+				return "", ""
+			}
+			if m.Project.Name == "" {
+				return m.Tool.Poetry.Name, m.Tool.Poetry.Version
+			}
+			return m.Project.Name, m.Project.Version
+		}},
+		{"Cargo.toml", func(data []byte) (string, string) {
+			var m struct {
+				Package   struct{ Name, Version any }
+				Workspace struct {
+					Package struct{ Version string }
+				}
+			}
+			if toml.Unmarshal(data, &m) != nil {
+				return "", ""
+			}
+			name, _ := m.Package.Name.(string)
+			version, _ := m.Package.Version.(string)
+			if version == "" {
+				version = m.Workspace.Package.Version
+			}
+			return name, version
+		}},
+		{"package.json", func(data []byte) (string, string) {
+			var m struct{ Name, Version string }
+			if json.Unmarshal(data, &m) != nil {
+				return "", ""
+			}
+			return path.Base(m.Name), m.Version
+		}},
+		{"go.mod", func(data []byte) (string, string) {
+			m := regexp.MustCompile(`(?m)^module\s+"?([^\s"]+)`).FindSubmatch(data)
+			if m == nil {
+				return "", ""
+			}
+			name := string(m[1])
+			if base := path.Base(name); regexp.MustCompile(`^v[0-9]+$`).MatchString(base) {
+				name = path.Dir(name)
+			}
+			if generic(path.Base(name)) && strings.Contains(name, "/") {
+				name = path.Dir(name)
+			}
+			return path.Base(name), ""
+		}},
+	}
+}
