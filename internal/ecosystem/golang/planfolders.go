@@ -1,0 +1,140 @@
+package golang
+
+import (
+	"go/build"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"headwater/internal/plan"
+)
+
+// ownFolders lists the folders at a module's top that have packages which the build imports, or files that those embed: by the top
+// folder's name, or deeper where another project stands beside them. ok is false if a package cannot be read.
+func ownFolders(s *plan.Stage, src string, b *plan.Build, c plan.Command) (folders []string, ok bool) {
+	packages, _ := b.Options["packages"].([]string)
+	tags, _ := b.Options["tags"].([]string)
+	cgo, _ := b.Options["cgo"].(bool)
+	_, mod, found := moduleAt(s, b.Dir)
+	if !found {
+		return nil, false
+	}
+	w := folderWalk{tree: s.Tree, module: mod.path, src: src, seen: map[string]bool{}, ctx: &build.Context{
+		GOARCH: "amd64", GOOS: "linux", Compiler: "gc", CgoEnabled: cgo, BuildTags: tags, ReleaseTags: build.Default.ReleaseTags, JoinPath: path.Join,
+		SplitPathList: func(l string) []string { return strings.Split(l, ":") }, IsAbsPath: path.IsAbs, IsDir: s.Tree.HasDir,
+		HasSubdir: func(root, dir string) (string, bool) { return "", false },
+		ReadDir:   func(dir string) ([]fs.FileInfo, error) { return readFolder(s.Tree, dir) },
+		OpenFile:  func(name string) (io.ReadCloser, error) { return s.Tree.FS().Open(path.Clean(name)) },
+	}}
+	for _, p := range packages {
+		rel, isBelow := strings.CutPrefix(p, "./")
+		switch {
+		case p == ".":
+			w.todo = append(w.todo, ".")
+		case strings.HasSuffix(p, "..."):
+			return nil, false
+		case isBelow:
+			w.todo = append(w.todo, rel)
+		default:
+			return nil, false
+		}
+	}
+	for len(w.todo) > 0 {
+		next := w.todo[0]
+		w.todo = w.todo[1:]
+		w.visit(next)
+	}
+	return w.collapse(), len(w.seen) > 0
+}
+
+type folderWalk struct {
+	tree        *plan.Tree
+	ctx         *build.Context
+	module, src string
+	todo        []string // folders, from the module's
+	seen        map[string]bool
+	embedded    []string // files and folders that are embedded
+}
+
+func (w *folderWalk) visit(dir string) {
+	if w.seen[dir] || !w.tree.HasDir(path.Join(w.src, dir)) {
+		return
+	}
+	w.seen[dir] = true
+	p, _ := w.ctx.ImportDir(path.Join(w.src, dir), 0) // what is wrong with it, go build tells
+	if p == nil {
+		return
+	}
+	for _, e := range p.EmbedPatterns {
+		e = strings.TrimPrefix(e, "all:")
+		if at := strings.IndexAny(e, "*?["); at >= 0 {
+			e = path.Dir(e[:at] + "x")
+		}
+		w.embedded = append(w.embedded, path.Join(dir, e))
+	}
+	for _, imp := range p.Imports {
+		if rel, own := strings.CutPrefix(imp, w.module+"/"); own {
+			w.todo = append(w.todo, rel)
+		} else if imp == w.module {
+			w.todo = append(w.todo, ".")
+		}
+	}
+}
+
+// collapse makes few patterns of many folders.
+func (w *folderWalk) collapse() []string {
+	var out []string
+	add := func(dir string) {
+		if !slices.Contains(out, dir) {
+			out = append(out, dir)
+		}
+	}
+	place := func(dir string) {
+		parts := strings.Split(dir, "/")
+		for i := 1; i <= len(parts); i++ {
+			part := path.Join(parts[:i]...)
+			if i == len(parts) || !w.foreign(part) {
+				add(part)
+				return
+			}
+		}
+	}
+	for dir := range w.seen {
+		place(dir)
+	}
+	for _, e := range w.embedded {
+		if w.tree.Exists(path.Join(w.src, e)) && !slices.ContainsFunc(out, func(o string) bool { return o == e || o != "." && strings.HasPrefix(e, o+"/") }) {
+			add(e)
+		}
+	}
+	slices.Sort(out)
+	return slices.DeleteFunc(slices.Clone(out), func(d string) bool {
+		return d != "." && slices.ContainsFunc(out, func(o string) bool { return o != "." && o != d && strings.HasPrefix(d, o+"/") })
+	})
+}
+
+// foreign tells whether a project of another kind is in a folder.
+func (w *folderWalk) foreign(dir string) bool {
+	return slices.ContainsFunc(w.tree.Below(path.Join(w.src, dir)), func(f string) bool {
+		return slices.Contains([]string{"package.json", "pyproject.toml", "Cargo.toml", "manage.py"}, path.Base(f)) || strings.HasSuffix(f, ".py")
+	})
+}
+
+// readFolder lists a folder of a tree for go/build.
+func readFolder(t *plan.Tree, dir string) ([]fs.FileInfo, error) {
+	entries, err := fs.ReadDir(t.FS(), path.Clean(dir))
+	if err != nil {
+		return nil, err
+	}
+	infos := make([]fs.FileInfo, 0, len(entries))
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			return nil, err
+		}
+		infos = append(infos, info)
+	}
+	return infos, nil
+}
