@@ -218,8 +218,8 @@ func operations(version int) map[string]operation {
 			if err != nil {
 				return nil, err
 			}
-			return []any{infos[0] == nil, *infos[1]}, nil
-		}, []any{true, worker.PathInfo{Path: somePath, NARHash: must(nix.ParseHash(nix.SHA256, strings.Repeat("ab", 32))), NARSize: 5, Refs: []nix.StorePath{somePath},
+			return []any{infos[0] == nil, infos[1]}, nil
+		}, []any{true, &worker.PathInfo{Path: somePath, NARHash: must(nix.ParseHash(nix.SHA256, strings.Repeat("ab", 32))), NARSize: 5, Refs: []nix.StorePath{somePath},
 			RegistrationTime: 1700000000, Ultimate: true, Sigs: []string{"key:sig"}, CA: nix.ContentAddress{Method: nix.NAR, Hash: nix.Sum(nix.SHA256, nil)}}}},
 		"send NAR": {script{last, []byte("hello")}, func(ctx context.Context, c *worker.Client) (any, error) {
 			var text string
