@@ -55,7 +55,11 @@ func (r *run) buildAll(ctx context.Context, targets []target, mode worker.Mode) 
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	w := newWatch(r, targets, cancel)
+	var valid validator
+	if mode == worker.Normal { // else all is valid before
+		valid = func(paths []nix.StorePath) ([]nix.StorePath, error) { return r.validMeanwhile(ctx, paths) }
+	}
+	w := newWatch(r, targets, valid, cancel)
 	r.sink = w.message
 	results, err := r.client.BuildPaths(ctx, ask, mode)
 	r.sink = r.remark

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"headwater/internal/event"
+	"headwater/internal/nix"
 	"headwater/internal/nix/worker"
 )
 
@@ -56,4 +57,19 @@ func (r *run) remark(m worker.Message) {
 		level = event.Warning
 	}
 	r.opts.Events(event.Message{Level: level, Text: "Nix daemon: " + text})
+}
+
+// validMeanwhile asks the daemon while it builds, on a connection of its own: an operation's messages tell how many builds
+// are done, but not which.
+func (r *run) validMeanwhile(ctx context.Context, paths []nix.StorePath) ([]nix.StorePath, error) {
+	if r.side == nil {
+		conn, err := r.Address.dial(ctx, machine{getenv: r.Getenv, environ: r.Environ, unattended: true})
+		if err != nil {
+			return nil, err
+		}
+		if r.side, err = worker.New(ctx, conn, func(worker.Message) {}); err != nil {
+			return nil, err
+		}
+	}
+	return r.side.QueryValidPaths(ctx, paths, false)
 }

@@ -60,6 +60,7 @@ type run struct {
 	goals  []*dag.Node
 	conn   io.ReadWriteCloser
 	client *worker.Client
+	side   *worker.Client       // a second connection, to ask while the first one builds; nil until it is needed
 	sink   func(worker.Message) // what the current operation does with messages
 	result engine.Result
 	told   bool // event.Planned was sent
@@ -81,8 +82,10 @@ func (e *Engine) Realise(ctx context.Context, goals []*dag.Node, opts engine.Opt
 		}
 	}
 	err := r.realise(ctx, here, there)
-	if r.client != nil {
-		err = errors.Join(err, r.client.Close())
+	for _, c := range []*worker.Client{r.client, r.side} {
+		if c != nil {
+			err = errors.Join(err, c.Close())
+		}
 	}
 	return r.sorted(), err
 }

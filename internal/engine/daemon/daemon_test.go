@@ -243,3 +243,34 @@ func TestUploadsWhatExists(t *testing.T) {
 		})
 	}
 }
+
+// A build's end is told when it ends, though others go on.
+func TestTellsEndsInTime(t *testing.T) {
+	for _, n := range nixtest.All(t) {
+		t.Run(string(n.Release), func(t *testing.T) {
+			g := newGraph(t)
+			quick, slow := g.drv("quick", []string{"write", "x"}), g.drv("slow", []string{"sleep", "2s", "tick"})
+			l := newLab(t, nil)
+			l.use(n)
+			if _, err := l.realise(folderOf(l, storeDir(t)), engine.Options{Jobs: 2}, slow, quick); err != nil {
+				t.Fatal(errorText(err))
+			}
+			ended, ticks := false, 0
+			for _, e := range l.events.take() {
+				switch e := e.(type) {
+				case event.Finished:
+					ended = ended || e.Node.Name == "quick"
+				case event.Log:
+					if ended {
+						ticks++
+					}
+				case event.Message:
+					t.Errorf("message %q", e.Text)
+				}
+			}
+			if ticks == 0 {
+				t.Error("the quick build's end was told only when the slow one had said its last")
+			}
+		})
+	}
+}

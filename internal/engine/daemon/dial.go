@@ -20,8 +20,9 @@ import (
 
 // machine is what starting a connection takes of the machine.
 type machine struct {
-	getenv  func(string) string
-	environ []string // of the programs that are started
+	getenv     func(string) string
+	environ    []string // of the programs that are started
+	unattended bool     // ssh is not to ask anything
 }
 
 // dial reaches the daemon.
@@ -65,6 +66,9 @@ func (a Address) command(m machine) ([]string, error) {
 	}
 	if a.key != "" {
 		argv = append(argv, "-i", a.key)
+	}
+	if m.unattended {
+		argv = append(argv, "-o", "BatchMode=yes")
 	}
 	more, err := shell.Fields(m.getenv("NIX_SSHOPTS"), func(string) string { return "" })
 	if err != nil {

@@ -24,8 +24,8 @@ type watch struct {
 	total  map[uint64]bool  // activities that count all builds
 	done   uint64           // builds that succeeded, as the daemon counts
 	bad    uint64           // that failed
-	stop   []*work          // have ended; whether well is not known yet
 	good   uint64           // ended well: told
+	valid  validator        // nil if validity tells nothing
 	errors []worker.Log     // that the daemon told besides
 }
 
@@ -33,13 +33,15 @@ type watch struct {
 type work struct {
 	node  *dag.Node
 	began time.Time // zero: not yet
-	took  time.Duration
 	log   *buildLog
 	told  bool // event.Finished was sent
 }
 
-func newWatch(r *run, targets []target, cancel context.CancelCauseFunc) *watch {
-	w := &watch{run: r, cancel: cancel, byDrv: map[nix.StorePath]*work{}, active: map[uint64]*work{}, total: map[uint64]bool{}}
+// validator tells which paths the daemon has, while it builds.
+type validator func([]nix.StorePath) ([]nix.StorePath, error)
+
+func newWatch(r *run, targets []target, valid validator, cancel context.CancelCauseFunc) *watch {
+	w := &watch{run: r, cancel: cancel, valid: valid, byDrv: map[nix.StorePath]*work{}, active: map[uint64]*work{}, total: map[uint64]bool{}}
 	for _, t := range targets {
 		w.byDrv[t.node.DrvPath] = &work{node: t.node}
 	}
@@ -51,12 +53,7 @@ func (w *watch) message(m worker.Message) {
 	case worker.Start:
 		w.start(m)
 	case worker.Stop:
-		if b := w.active[m.ID]; b != nil && !b.told {
-			delete(w.active, m.ID)
-			b.took = time.Since(b.began)
-			w.stop = append(w.stop, b)
-			w.settle()
-		}
+		delete(w.active, m.ID) // how it ended, and when, is not said: Nix lets activities end late
 	case worker.Tell:
 		w.tell(m)
 	case worker.Log:
@@ -125,27 +122,62 @@ func (w *watch) line(b *work, text string) {
 	}
 }
 
-// inputsEnded tells that what b needs was built: else it would not begin. The daemon lets activities end some time later.
+// inputsEnded tells that what b needs was built: else it would not begin.
 func (w *watch) inputsEnded(b *work) {
 	for _, in := range b.node.Inputs {
-		if made := w.byDrv[in.DrvPath]; in.Drv != nil && made != nil && !made.began.IsZero() && !made.told {
-			made.took = time.Since(made.began)
-			w.stop = slices.DeleteFunc(w.stop, func(b *work) bool { return b == made })
+		if made := w.byDrv[in.DrvPath]; in.Drv != nil && made != nil && made.running() {
 			w.succeeded(made)
 		}
 	}
 }
 
-// settle tells that builds ended well, once that is certain: all that ended so far are counted as done. An activity's end
-// does not say how it ended; where some failed, only the results tell which.
+func (b *work) running() bool { return !b.began.IsZero() && !b.told }
+
+// settle finds out which builds have ended well, when the daemon says how many: all, or those whose outputs are valid.
 func (w *watch) settle() {
-	if w.bad > 0 || w.done < w.good+uint64(len(w.stop)) {
+	if w.done <= w.good {
 		return
 	}
-	for _, b := range w.stop {
-		w.succeeded(b)
+	var running []*work
+	for _, b := range w.byDrv {
+		if b.running() {
+			running = append(running, b)
+		}
 	}
-	w.stop = nil
+	slices.SortFunc(running, func(a, b *work) int { return compareNodes(a.node, b.node) })
+	if w.bad == 0 && w.done == w.good+uint64(len(running)) {
+		for _, b := range running {
+			w.succeeded(b)
+		}
+		return
+	}
+	if w.valid != nil && len(running) > 0 {
+		w.askValid(running)
+	}
+}
+
+func (w *watch) askValid(running []*work) {
+	var paths []nix.StorePath
+	for _, b := range running {
+		for _, o := range outputNames(b.node) {
+			paths = append(paths, b.node.Outputs[o])
+		}
+	}
+	list, err := w.valid(paths)
+	if err != nil {
+		w.valid = nil // the results will tell
+		w.run.opts.Events(event.Message{Level: event.Warning, Text: "ends of builds are shown late: " + err.Error()})
+		return
+	}
+	there := map[nix.StorePath]bool{}
+	for _, p := range list {
+		there[p] = true
+	}
+	for _, b := range running {
+		if !slices.ContainsFunc(outputNames(b.node), func(o string) bool { return !there[b.node.Outputs[o]] }) {
+			w.succeeded(b)
+		}
+	}
 }
 
 func (w *watch) succeeded(b *work) {
@@ -161,7 +193,7 @@ func (w *watch) finish(b *work, err error) error {
 		return nil
 	}
 	b.told = true
-	done := event.Finished{Node: engine.EventNode(b.node), Duration: b.took, Err: err}
+	done := event.Finished{Node: engine.EventNode(b.node), Duration: time.Since(b.began), Err: err}
 	var closeErr error
 	if b.log != nil {
 		done.LogPath = b.log.path

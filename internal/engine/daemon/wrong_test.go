@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"headwater/internal/dag"
@@ -52,6 +53,7 @@ func session(t *testing.T, l *lab, goal *dag.Node) []byte {
 	t.Helper()
 	real := strings.TrimPrefix(l.listen(storeDir(t)), "unix://")
 	var said bytes.Buffer
+	var first atomic.Bool
 	proxy := serve(t, func(c *net.UnixConn) {
 		d, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: real, Net: "unix"})
 		if err != nil {
@@ -62,7 +64,11 @@ func session(t *testing.T, l *lab, goal *dag.Node) []byte {
 			io.Copy(d, c)
 			d.CloseWrite()
 		}()
-		io.Copy(io.MultiWriter(c, &said), d)
+		var to io.Writer = c
+		if first.CompareAndSwap(false, true) { // the second one only asks how far the first one is
+			to = io.MultiWriter(c, &said)
+		}
+		io.Copy(to, d)
 	})
 	l.build(proxy, goal)
 	return said.Bytes()
@@ -70,7 +76,11 @@ func session(t *testing.T, l *lab, goal *dag.Node) []byte {
 
 // replays says the same again, whatever it is asked, and then no more.
 func replays(t *testing.T, said []byte) (address string) {
+	var first atomic.Bool
 	return serve(t, func(c *net.UnixConn) {
+		if !first.CompareAndSwap(false, true) {
+			return
+		}
 		go func() {
 			c.Write(said)
 			c.CloseWrite()
