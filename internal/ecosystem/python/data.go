@@ -17,6 +17,16 @@ type data struct {
 	Members          []member         `json:"members,omitempty"`          // folders of the source that it is made of, sorted by name
 	SDists           map[string]build `json:"sdists,omitempty"`           // how each sdist is built, those of build requirements too
 	BuildConstraints []string         `json:"buildConstraints,omitempty"` // what bounded the choice of build requirements
+	Resolved         *resolved        `json:"resolved,omitempty"`         // what the upstream's files leave open and was chosen here
+	Replaced         []replaced       `json:"replaced,omitempty"`         // what the recipe has others stand in for, sorted by name
+}
+
+// replaced is a package of the upstream's lock that another stands in for.
+type replaced struct {
+	Name string `json:"name"`
+	From string `json:"from"` // its version, or where it comes from
+	To   string `json:"to"`   // as the recipe says
+	File string `json:"file"` // what is installed; "" for a folder of the source
 }
 
 // member is a package of the source itself.
@@ -54,6 +64,9 @@ func parseData(c lock.Component) (data, map[string]artifact.Artifact, error) {
 		files[a.File] = a.Artifact()
 	}
 	named := slices.Clone(d.Install)
+	if d.Resolved != nil {
+		named = append(named, d.Resolved.Files...)
+	}
 	for _, m := range d.Members {
 		named = append(named, m.Env...)
 	}

@@ -39,6 +39,24 @@ type indexFile struct {
 // ParseIndex reads a project's page and returns what fits env: one candidate a version, newest first.
 // Files whose names, versions or requirements cannot be read are passed over, as by every installer: indices hold old ones.
 func ParseIndex(data []byte, name string, env Environment) ([]Candidate, error) {
+	releases, err := parseReleases(data, name, env)
+	if err != nil {
+		return nil, err
+	}
+	var out []Candidate
+	for _, r := range releases {
+		file, sdist, err := env.Choose(sortedKeys(r.files), false)
+		if err != nil {
+			continue
+		}
+		out = append(out, Candidate{Name: name, Version: r.version, Artifact: r.files[file], SDist: sdist, Yanked: r.yanked})
+	}
+	slices.SortFunc(out, func(a, b Candidate) int { return b.Version.Compare(a.Version) })
+	return out, nil
+}
+
+// parseReleases reads a project's page: its versions for env's interpreter, by versionKey.
+func parseReleases(data []byte, name string, env Environment) (map[string]*release, error) {
 	var page indexPage
 	if err := json.Unmarshal(data, &page); err != nil {
 		return nil, fmt.Errorf("read index of %s: %w", name, err)
@@ -70,16 +88,7 @@ func ParseIndex(data []byte, name string, env Environment) ([]Candidate, error) 
 			r.yanked = true
 		}
 	}
-	var out []Candidate
-	for _, r := range releases {
-		file, sdist, err := env.Choose(sortedKeys(r.files), false)
-		if err != nil {
-			continue
-		}
-		out = append(out, Candidate{Name: name, Version: r.version, Artifact: r.files[file], SDist: sdist, Yanked: r.yanked})
-	}
-	slices.SortFunc(out, func(a, b Candidate) int { return b.Version.Compare(a.Version) })
-	return out, nil
+	return releases, nil
 }
 
 // release is what an index has of one version.

@@ -28,17 +28,25 @@ func (Ecosystem) Lock(ctx context.Context, r ecosystem.LockRequest) (lock.Compon
 	if err != nil {
 		return lock.Component{}, err
 	}
-	packages, err := l.read()
+	packages, err := l.read(ctx)
 	if err != nil {
 		return lock.Component{}, err
 	}
 	if l.constraints, err = ParseRequirements(l.data.BuildConstraints); err != nil {
 		return lock.Component{}, fmt.Errorf("read build constraints: %w", err)
 	}
+	// All that cannot be locked is told at once.
+	var errs []error
 	for _, p := range packages {
 		if err := l.pkg(ctx, p); err != nil {
-			return lock.Component{}, fmt.Errorf("package %s %s: %w", p.Name, p.Version, err)
+			errs = append(errs, fmt.Errorf("package %s %s: %w", p.Name, p.Version, err))
 		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return lock.Component{}, err
 	}
 	return l.result()
 }
@@ -53,10 +61,11 @@ type locker struct {
 	all         bool // everything is compiled
 	constraints []Requirement
 
-	data data
-	make *maker          // its files and sdists grow as they are locked
-	run  map[string]bool // files that the environment itself is made of
-	old  previous
+	data   data
+	make   *maker          // its files and sdists grow as they are locked
+	run    map[string]bool // files that the environment itself is made of
+	chosen map[string]bool // packages whose versions are not the upstream's choice
+	old    previous
 
 	pages    map[string][]Candidate
 	requires map[string][]Requirement // by file
@@ -79,7 +88,7 @@ func newLocker(r ecosystem.LockRequest) (*locker, error) {
 		return nil, err
 	}
 	l := &locker{
-		LockRequest: r, options: o, env: env, compile: map[string]bool{}, run: map[string]bool{},
+		LockRequest: r, options: o, env: env, compile: map[string]bool{}, run: map[string]bool{}, chosen: map[string]bool{},
 		data:  data{Python: env.Full, SDists: map[string]build{}, Install: []string{}},
 		pages: map[string][]Candidate{}, requires: map[string][]Requirement{},
 	}
@@ -89,8 +98,10 @@ func newLocker(r ecosystem.LockRequest) (*locker, error) {
 		files: map[string]artifact.Artifact{}, sdists: l.data.SDists,
 	}
 	for _, name := range o.Compile {
-		l.compile[name] = true
+		l.force(name == compileAll, nil)
+		l.compile[name] = name != compileAll
 	}
+	delete(l.compile, compileAll)
 	// A lock of another shape is made anew: nothing of it is needed.
 	if d, files, err := parseData(r.Previous); err == nil {
 		l.old.data, l.old.files = d, files
@@ -98,8 +109,43 @@ func newLocker(r ecosystem.LockRequest) (*locker, error) {
 	return l, nil
 }
 
-// read selects the environment's packages, and notes what the project says must be compiled.
-func (l *locker) read() ([]Package, error) {
+// read selects the environment's packages: those of the upstream's lock, those that requirements ask for, or both.
+func (l *locker) read(ctx context.Context) ([]Package, error) {
+	var locked []Package
+	l.dir = path.Clean(l.Component.Dir)
+	if !l.options.resolves() || l.options.Lock != "" {
+		var err error
+		if locked, err = l.readLock(); err != nil {
+			return nil, err
+		}
+	}
+	l.old.fits = l.old.data.Python == l.env.Full && slices.Equal(l.old.data.BuildConstraints, l.data.BuildConstraints)
+	locked, err := l.replace(ctx, locked)
+	if err != nil {
+		return nil, err
+	}
+	packages := locked
+	if l.options.resolves() {
+		more, err := l.choose(ctx, locked)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range more {
+			if !p.member() {
+				l.chosen[p.Name] = true
+			}
+		}
+		packages = append(slices.Clone(locked), more...)
+	}
+	if err := l.checkNames(packages); err != nil {
+		return nil, err
+	}
+	packages = slices.DeleteFunc(packages, func(p Package) bool { return slices.Contains(l.options.Exclude, p.Name) })
+	return distinct(packages)
+}
+
+// readLock selects the packages of the upstream's lock, and notes what the project says must be compiled.
+func (l *locker) readLock() ([]Package, error) {
 	file, err := l.options.lockFile(l.Source, l.Component.Dir)
 	if err != nil {
 		return nil, err
@@ -132,18 +178,14 @@ func (l *locker) read() ([]Package, error) {
 		}
 		packages, err = ReadPoetry(locked, project, want)
 	}
-	if err != nil {
-		return nil, err
-	}
-	l.old.fits = l.old.data.Python == l.env.Full && slices.Equal(l.old.data.BuildConstraints, l.data.BuildConstraints)
-	return packages, l.checkNames(packages)
+	return packages, err
 }
 
 // checkNames sees to it that the options name packages that there are: a misspelt name would change nothing, silently.
 func (l *locker) checkNames(packages []Package) error {
-	for _, name := range l.options.Compile {
-		if !slices.ContainsFunc(packages, func(p Package) bool { return p.Name == name }) {
-			return fmt.Errorf("read options: compile names %s, which is not in the environment", name)
+	for _, name := range slices.Concat(l.options.Compile, l.options.Exclude, sortedKeys(l.options.Replace)) {
+		if name != compileAll && !slices.ContainsFunc(packages, func(p Package) bool { return p.Name == name }) {
+			return fmt.Errorf("read options: compile, exclude or replace names %s, which is not in the environment", name)
 		}
 	}
 	return nil
@@ -225,6 +267,14 @@ func (l *locker) pkg(ctx context.Context, p Package) error {
 	}
 	l.run[chosen] = true
 	l.data.Install = append(l.data.Install, chosen)
+	if l.data.Resolved != nil && l.chosen[p.Name] {
+		l.data.Resolved.Files = append(l.data.Resolved.Files, chosen)
+	}
+	for i := range l.data.Replaced {
+		if l.data.Replaced[i].Name == p.Name {
+			l.data.Replaced[i].File = chosen
+		}
+	}
 	if !sdist {
 		return nil
 	}
@@ -248,6 +298,9 @@ func (l *locker) take(a artifact.Artifact) error {
 // result puts the lock together, sorted. Candidates that were looked at and not chosen are no part of it.
 func (l *locker) result() (lock.Component, error) {
 	slices.Sort(l.data.Install)
+	if l.data.Resolved != nil {
+		slices.Sort(l.data.Resolved.Files)
+	}
 	keep := map[string]bool{}
 	var reach func(files []string)
 	reach = func(files []string) {
@@ -271,8 +324,11 @@ func (l *locker) result() (lock.Component, error) {
 	for _, f := range sortedKeys(keep) {
 		a := l.make.files[f]
 		role := ""
-		if !l.run[f] {
+		switch {
+		case !l.run[f]:
 			role = RoleBuild
+		case l.data.Resolved != nil && !l.data.Resolved.Exact && slices.Contains(l.data.Resolved.Files, f):
+			role = RoleChosen
 		}
 		out.Artifacts = append(out.Artifacts, lock.Artifact{
 			Ecosystem: a.Ecosystem, Name: a.Name, Version: a.Version, File: a.File, Hash: a.Hash, Size: a.Size, Hint: a.Hint, Role: role,

@@ -32,6 +32,9 @@ type Package struct {
 
 	Dir      string // folder in the source, relative to the project's; "" for a package with Files
 	Editable bool   // installed so that the folder itself is imported
+
+	Git    string // address and commit of a repository that it comes from, "" for a package with Files
+	Folder string // its folder in that repository
 }
 
 // member tells whether p is a folder of the source.

@@ -106,21 +106,21 @@ func TestReadPoetryErrors(t *testing.T) {
 		want     python.Wanted
 		says     string
 	}{
-		"another version":      {`lock-version = "2.1"`, `lock-version = "2.0"`, main, "version 2.0"},
-		"no version":           {`lock-version = "2.1"`, ``, main, "version none"},
-		"no TOML":              {`[metadata]`, `[metadata`, main, "line "},
-		"stale":                {`content-hash = "1`, `content-hash = "2`, main, "does not fit its project"},
-		"a file elsewhere":     {`"alpha-1.4.tar.gz"`, `"../alpha-1.4.tar.gz"`, main, "is not a file name"},
-		"a short hash":         {`"alpha-1.4.tar.gz", hash = "sha256:`, `"alpha-1.4.tar.gz", hash = "sha256:00`, main, "alpha-1.4.tar.gz"},
-		"an unknown hash":      {`"alpha-1.4.tar.gz", hash = "sha256:`, `"alpha-1.4.tar.gz", hash = "crc32:`, main, "crc32"},
-		"a git source":         {`type = "directory"`, `type = "git"`, main, "git repository"},
-		"an unknown source":    {`type = "directory"`, `type = "hg"`, main, `"hg"`},
-		"an absolute folder":   {`url = "packages/core"`, `url = "/etc"`, main, "not relative"},
-		"two versions":         {`name = "beta-fast"`, `name = "alpha"`, main, "selected twice"},
-		"a marker that is not": {`markers = "implementation_name`, `markers = "implementation`, main, "implementation"},
-		"no groups":            {`groups = ["main"]`, `groups = []`, main, "in no group"},
-		"an unknown group":     {`x`, `x`, python.Wanted{Environment: trixieEnv, Groups: []string{"moon"}}, `no group "moon"`},
-		"an unknown extra":     {`x`, `x`, python.Wanted{Environment: trixieEnv, Groups: []string{"main"}, Extras: []string{"moon"}}, `no extra "moon"`},
+		"another version":       {`lock-version = "2.1"`, `lock-version = "2.0"`, main, "version 2.0"},
+		"no version":            {`lock-version = "2.1"`, ``, main, "version none"},
+		"no TOML":               {`[metadata]`, `[metadata`, main, "line "},
+		"stale":                 {`content-hash = "1`, `content-hash = "2`, main, "does not fit its project"},
+		"a file elsewhere":      {`"alpha-1.4.tar.gz"`, `"../alpha-1.4.tar.gz"`, main, "is not a file name"},
+		"a short hash":          {`"alpha-1.4.tar.gz", hash = "sha256:`, `"alpha-1.4.tar.gz", hash = "sha256:00`, main, "alpha-1.4.tar.gz"},
+		"an unknown hash":       {`"alpha-1.4.tar.gz", hash = "sha256:`, `"alpha-1.4.tar.gz", hash = "crc32:`, main, "crc32"},
+		"a floating git source": {`type = "directory"`, `type = "git"`, main, "names no commit"},
+		"an unknown source":     {`type = "directory"`, `type = "hg"`, main, `"hg"`},
+		"an absolute folder":    {`url = "packages/core"`, `url = "/etc"`, main, "not relative"},
+		"two versions":          {`name = "beta-fast"`, `name = "alpha"`, main, "selected twice"},
+		"a marker that is not":  {`markers = "implementation_name`, `markers = "implementation`, main, "implementation"},
+		"no groups":             {`groups = ["main"]`, `groups = []`, main, "in no group"},
+		"an unknown group":      {`x`, `x`, python.Wanted{Environment: trixieEnv, Groups: []string{"moon"}}, `no group "moon"`},
+		"an unknown extra":      {`x`, `x`, python.Wanted{Environment: trixieEnv, Groups: []string{"main"}, Extras: []string{"moon"}}, `no extra "moon"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := python.ReadPoetry(edit(t, lock, c.old, c.new), project(t, string(pyproject)), c.want)
@@ -236,19 +236,19 @@ func TestReadUVErrors(t *testing.T) {
 		want     python.Wanted
 		says     string
 	}{
-		"another version":     {"version = 1\n", "version = 2\n", main, "version 2"},
-		"no version":          {"version = 1\n", "", main, "version none"},
-		"another interpreter": {`requires-python = ">=3.11, <4"`, `requires-python = ">=3.14"`, main, "wants Python >=3.14"},
-		"a git source":        {`source = { url = "https://releases.invalid/fork-3.tar.gz" }`, `source = { git = "https://forge.invalid/fork?rev=1#1" }`, main, "git repository"},
-		"an archive beside":   {`source = { url = "https://releases.invalid/fork-3.tar.gz" }`, `source = { path = "fork-3.tar.gz" }`, main, "archive beside"},
-		"no such dependency":  {`{ name = "epsilon" }`, `{ name = "zeta" }`, main, "depends on zeta"},
-		"no hash":             {`sdist = { hash = "sha256:`, `sdist = { hush = "sha256:`, main, "has no hash"},
-		"not a web address":   {`https://files.invalid/packages/ab/alpha`, `file:///packages/ab/alpha`, main, "not that of a file on a web server"},
-		"credentials":         {`https://files.invalid/packages/ab/alpha`, `https://me:secret@files.invalid/packages/ab/alpha`, main, "credentials"},
-		"a member elsewhere":  {`editable = "packages/core"`, `editable = "/packages/core"`, main, "not relative"},
-		"an unknown member":   {`x`, `x`, python.Wanted{Environment: trixieEnv, Groups: []string{"main"}, Packages: []string{"alpha"}}, `no member "alpha"`},
-		"an unknown extra":    {`x`, `x`, python.Wanted{Environment: trixieEnv, Groups: []string{"main"}, Extras: []string{"moon"}}, `no extra "moon"`},
-		"an unknown group":    {`x`, `x`, python.Wanted{Environment: trixieEnv, Groups: []string{"moon"}}, `no group "moon"`},
+		"another version":       {"version = 1\n", "version = 2\n", main, "version 2"},
+		"no version":            {"version = 1\n", "", main, "version none"},
+		"another interpreter":   {`requires-python = ">=3.11, <4"`, `requires-python = ">=3.14"`, main, "wants Python >=3.14"},
+		"a floating git source": {`source = { url = "https://releases.invalid/fork-3.tar.gz" }`, `source = { git = "https://forge.invalid/fork?rev=1" }`, main, "names no commit"},
+		"an archive beside":     {`source = { url = "https://releases.invalid/fork-3.tar.gz" }`, `source = { path = "fork-3.tar.gz" }`, main, "archive beside"},
+		"no such dependency":    {`{ name = "epsilon" }`, `{ name = "zeta" }`, main, "depends on zeta"},
+		"no hash":               {`sdist = { hash = "sha256:`, `sdist = { hush = "sha256:`, main, "has no hash"},
+		"not a web address":     {`https://files.invalid/packages/ab/alpha`, `file:///packages/ab/alpha`, main, "not that of a file on a web server"},
+		"credentials":           {`https://files.invalid/packages/ab/alpha`, `https://me:secret@files.invalid/packages/ab/alpha`, main, "credentials"},
+		"a member elsewhere":    {`editable = "packages/core"`, `editable = "/packages/core"`, main, "not relative"},
+		"an unknown member":     {`x`, `x`, python.Wanted{Environment: trixieEnv, Groups: []string{"main"}, Packages: []string{"alpha"}}, `no member "alpha"`},
+		"an unknown extra":      {`x`, `x`, python.Wanted{Environment: trixieEnv, Groups: []string{"main"}, Extras: []string{"moon"}}, `no extra "moon"`},
+		"an unknown group":      {`x`, `x`, python.Wanted{Environment: trixieEnv, Groups: []string{"moon"}}, `no group "moon"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := python.ReadUV(edit(t, lock, c.old, c.new), c.want)

@@ -19,8 +19,12 @@ const maxNames = 50_000
 func (l *locker) member(ctx context.Context, p Package) error {
 	dir := path.Join(l.dir, p.Dir)
 	m := member{Name: p.Name, Version: p.Version, Dir: dir, Editable: p.Editable && l.options.editable()}
+	at, err := l.options.place(l.Component, dir)
+	if err != nil {
+		return err
+	}
 	if m.Editable {
-		if err := checkEditable(l.Component.At, p.Name); err != nil {
+		if err := checkEditable(at, p.Name); err != nil {
 			return err
 		}
 	}
@@ -137,13 +141,16 @@ func (l *locker) askingMember(m member, b build, files map[string]string) (hookN
 	if m.Editable {
 		hook = "requires-editable"
 	}
-	top := l.Component.At
-	if top == "" {
-		top = recipe.SourceDir
+	at, err := l.options.place(l.Component, m.Dir)
+	if err != nil {
+		return hookNode{}, err
+	}
+	if at == "" {
+		at = path.Join(recipe.SourceDir, m.Dir)
 	}
 	names, err := l.names(m.Dir)
 	return hookNode{
 		name: "python-requires-" + m.Name, title: "build requirements of " + m.Name, build: b,
-		spec: hookSpec{Source: path.Join("/build/member", top, m.Dir), Skeleton: files, Names: names, Hook: hook, Name: m.Name},
+		spec: hookSpec{Source: path.Join("/build/member", at), Skeleton: files, Names: names, Hook: hook, Name: m.Name},
 	}, err
 }

@@ -18,7 +18,13 @@ import (
 type options struct {
 	Venv             string              `json:"venv"`
 	Python           string              `json:"python"`
+	Folder           string              `json:"folder"`
 	Lock             string              `json:"lock"`
+	Requirements     []string            `json:"requirements"`
+	Constraints      []string            `json:"constraints"`
+	Install          []string            `json:"install"`
+	Exclude          []string            `json:"exclude"`
+	Replace          map[string]string   `json:"replace"`
 	Groups           []string            `json:"groups"`
 	Extras           []string            `json:"extras"`
 	Packages         []string            `json:"packages"`
@@ -51,15 +57,69 @@ func parseOptions(c recipe.Component) (options, error) {
 	if len(o.Groups) == 0 {
 		o.Groups = []string{MainGroup}
 	}
-	for _, list := range [][]string{o.Groups, o.Extras, o.Packages, o.Compile} {
+	for _, list := range [][]string{o.Groups, o.Extras, o.Packages, o.Exclude, o.Compile} {
 		for i, name := range list {
+			if name == compileAll && len(list) == len(o.Compile) && &list[0] == &o.Compile[0] {
+				continue
+			}
 			if !namePattern.MatchString(name) {
 				return o, fmt.Errorf("read options: %q is not a name", name)
 			}
 			list[i] = NormalizeName(name)
 		}
 	}
-	return o, o.checkBuild()
+	if o.Folder != "" && (!venvPattern.MatchString(o.Folder) || path.Clean(o.Folder) != o.Folder) {
+		return o, fmt.Errorf("read options: folder %q is not a clean absolute path", o.Folder)
+	}
+	return o, errors.Join(o.checkBuild(), o.checkReplace())
+}
+
+// compileAll stands for every package in the option compile.
+const compileAll = ":all:"
+
+// checkReplace reads replacements once: a version, an address, or a folder or an archive in the source.
+func (o *options) checkReplace() error {
+	normal := make(map[string]string, len(o.Replace))
+	for _, name := range sortedKeys(o.Replace) {
+		if _, err := replacement(name, o.Replace[name]); err != nil {
+			return fmt.Errorf("read options: replace: %s: %w", name, err)
+		}
+		normal[NormalizeName(name)] = o.Replace[name]
+	}
+	o.Replace = normal
+	return nil
+}
+
+// replacement is what is to be installed in place of a package.
+func replacement(name, by string) (RequirementLine, error) {
+	switch {
+	case isPath(by):
+		return ParseRequirementLine(by)
+	case strings.Contains(by, "://"):
+		return ParseRequirementLine(name + " @ " + by)
+	}
+	if _, err := ParseVersion(by); err != nil {
+		return RequirementLine{}, err
+	}
+	return ParseRequirementLine(name + "==" + by)
+}
+
+// resolves tells whether versions are chosen here, since no lock of the upstream's names them.
+func (o options) resolves() bool { return len(o.Requirements) > 0 || len(o.Install) > 0 }
+
+// place is where a folder of the source stands at run time, and while its wheel is built; "" where the recipe does not say.
+func (o options) place(c recipe.Component, dir string) (string, error) {
+	if o.Folder == "" {
+		if c.At == "" {
+			return "", nil
+		}
+		return path.Join(c.At, dir), nil
+	}
+	rel := relativePath(path.Clean(c.Dir), dir)
+	if rel == ".." || strings.HasPrefix(rel, "../") {
+		return "", fmt.Errorf("%s is not in the component's folder, so the option folder does not say where it stands", dir)
+	}
+	return path.Join(o.Folder, rel), nil
 }
 
 // checkBuild reads build requirements and constraints once, so that a mistake is told before anything is fetched.

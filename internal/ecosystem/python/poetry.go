@@ -148,7 +148,11 @@ func (p poetryPackage) pkg() (Package, error) {
 		out.Dir, out.Editable = dir, p.Develop
 		return out, err
 	case "git":
-		return out, &UnsupportedError{What: fmt.Sprintf("comes from a git repository (%s at %s)", p.Source.URL, p.Source.ResolvedReference)}
+		out.Git, out.Folder = p.Source.URL+"#"+p.Source.ResolvedReference, p.Source.Subdirectory
+		if p.Source.ResolvedReference == "" {
+			return out, fmt.Errorf("its git repository %q names no commit", p.Source.URL)
+		}
+		return out, nil
 	default:
 		return out, &UnsupportedError{What: fmt.Sprintf("comes from a source of type %q (%s)", p.Source.Type, p.Source.URL)}
 	}

@@ -42,11 +42,17 @@ func (Ecosystem) Derive(r ecosystem.DeriveRequest) (*dag.Node, error) {
 		return nil, err
 	}
 	for _, member := range d.Members {
-		n, err := m.member(r, member)
+		n, err := m.member(r, o, member)
 		if err != nil {
 			return nil, fmt.Errorf("package %s: %w", member.Name, err)
 		}
-		at := path.Join(r.SourceTop(), member.Dir)
+		at, err := o.place(r.Component, member.Dir)
+		if err != nil {
+			return nil, fmt.Errorf("package %s: %w", member.Name, err)
+		}
+		if at == "" {
+			at = path.Join(r.SourceTop(), member.Dir)
+		}
 		direct, err := directURL(at, member.Editable)
 		if err != nil {
 			return nil, err
@@ -59,11 +65,15 @@ func (Ecosystem) Derive(r ecosystem.DeriveRequest) (*dag.Node, error) {
 }
 
 // member is the node of a folder of the source, built in place: it sees what the component sees.
-func (m *maker) member(r ecosystem.DeriveRequest, p member) (*dag.Node, error) {
+func (m *maker) member(r ecosystem.DeriveRequest, o options, p member) (*dag.Node, error) {
+	at, err := o.place(r.Component, p.Dir)
+	if err != nil {
+		return nil, err
+	}
 	hook := "wheel"
 	if p.Editable {
 		hook = "editable"
-		if err := checkEditable(r.Component.At, p.Name); err != nil {
+		if err := checkEditable(at, p.Name); err != nil {
 			return nil, err
 		}
 	}
@@ -80,7 +90,13 @@ func (m *maker) member(r ecosystem.DeriveRequest, p member) (*dag.Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	if at == "" {
+		at = path.Join(r.SourceTop(), p.Dir)
+	}
 	mounts := []dag.Mount{{From: src, At: r.SourceTop(), Writable: true}}
+	if o.Folder != "" {
+		mounts[0].Path, mounts[0].At = r.Component.Dir, o.Folder
+	}
 	for _, u := range r.Uses {
 		at := u.At
 		if !path.IsAbs(at) {
@@ -90,7 +106,7 @@ func (m *maker) member(r ecosystem.DeriveRequest, p member) (*dag.Node, error) {
 	}
 	return m.hook(hookNode{
 		name: "python-" + hook + "-" + p.Name, title: hook + " " + p.Name, build: p.build, mounts: mounts,
-		spec: hookSpec{Source: path.Join(r.SourceTop(), p.Dir), Hook: hook, Name: p.Name, Version: p.Version},
+		spec: hookSpec{Source: at, Hook: hook, Name: p.Name, Version: p.Version},
 	})
 }
 

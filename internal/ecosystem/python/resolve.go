@@ -50,7 +50,7 @@ func (r *Resolver) Resolve(ctx context.Context, requirements []Requirement) ([]C
 		if s.steps > maxSteps {
 			err = fmt.Errorf("no choice found in %d steps; the last failure: %w", maxSteps, err)
 		}
-		return nil, fmt.Errorf("resolve build requirements: %w", err)
+		return nil, fmt.Errorf("resolve requirements: %w", err)
 	}
 	out := make([]Candidate, 0, len(chosen))
 	for _, c := range chosen {
@@ -108,7 +108,7 @@ func (s *search) solve(all []demand, chosen []choice) ([]choice, error) {
 		return chosen, nil
 	}
 	if next.URL != "" {
-		return nil, &UnsupportedError{What: fmt.Sprintf("build requirement %s names an address", next.describe())}
+		return nil, &UnsupportedError{What: fmt.Sprintf("requirement %s names an address", next.describe())}
 	}
 	if i := find(chosen, next.Name); i >= 0 {
 		// Chosen already, and now with further extras: what these require joins the demands.

@@ -291,7 +291,11 @@ func (p *uvPackage) pkg() (Package, error) {
 		out.Dir, out.Editable = dir, s.Editable != ""
 		return out, err
 	case s.Git != "":
-		return out, &UnsupportedError{What: fmt.Sprintf("comes from a git repository (%s)", s.Git)}
+		out.Git = s.Git
+		if _, commit, ok := strings.Cut(s.Git, "#"); !ok || commit == "" {
+			return out, fmt.Errorf("its git repository %q names no commit", s.Git)
+		}
+		return out, nil
 	case s.Path != "":
 		return out, &UnsupportedError{What: fmt.Sprintf("comes from an archive beside the project (%s)", s.Path)}
 	case s.Registry == "" && s.URL == "":
@@ -339,4 +343,13 @@ func (p *uvPackage) file(f uvFile) (artifact.Artifact, error) {
 	}
 	a.Size, a.Hint = max(f.Size, 0), u.String()
 	return a, nil
+}
+
+// uvMembers lists the members of a lock's workspace, normalised.
+func uvMembers(data []byte) ([]string, error) {
+	var l uvLock
+	if err := toml.Unmarshal(data, &l); err != nil {
+		return nil, fmt.Errorf("read uv.lock: %w", tomlError(err))
+	}
+	return unique(l.Manifest.Members), nil
 }
