@@ -15,7 +15,9 @@ type candidate struct {
 	places []*place // that build it so
 	notes  *Notes
 	rank   rank
-	builds []string // what is built for it, "ecosystem folder", sorted
+	wanted string            // the stage's name
+	args   map[string]string // build arguments
+	builds []string          // what is built for it, "ecosystem folder", sorted
 }
 
 // rank says how sure it is that a candidate is what ships. The rule, most telling first, is the order of the fields; each is told
@@ -111,7 +113,10 @@ func chooseImage(t *Tree, o Options, notes *Notes) (*candidate, error) {
 		x.rank = c.rank(x)
 	}
 	slices.SortStableFunc(all, func(a, b *candidate) int { order, _ := a.rank.compare(b.rank); return order })
-	best := all[0]
+	best, err := c.prepared(all[0])
+	if err != nil {
+		return nil, err
+	}
 	notes.Questions = append(notes.Questions, best.notes.Questions...)
 	notes.Remarks = append(notes.Remarks, best.notes.Remarks...)
 	c.tell(best, all[1:])
@@ -213,34 +218,53 @@ func (f *image) usualStage() string {
 	return last
 }
 
-// best makes a stage in each context that the tree knows for the Dockerfile, the tree alone first, and takes the context with
-// least missing, and then with most that is built.
-func (c *chooser) best(name string, data []byte, target string, places []*place) (*candidate, error) {
-	main := slices.DeleteFunc(slices.Clone(places), func(p *place) bool { return !p.isMain() })
-	args := map[string]string{}
-	at := &place{context: nil, dir: checkoutDir}
-	for _, p := range slices.Concat(main, places) { // the first one's
-		args, at = p.args, p
-		break
+// prepared makes the chosen image once more in each context that is prepared for its Dockerfile, and takes the one with least
+// missing, and then with most that is built.
+func (c *chooser) prepared(best *candidate) (*candidate, error) {
+	data, err := c.tree.Read(best.image.name)
+	if err != nil {
+		return nil, err
 	}
-	contexts := []*place{{dir: at.dir}}
-	for _, p := range slices.Concat(main, places, c.of(name)) {
-		if len(p.context.Files.Placements()) > 1 && len(p.context.Builds) > 0 {
-			contexts = append(contexts, p)
+	tried := 0
+	for _, p := range slices.Concat(best.places, c.of(best.image.name)) {
+		if !p.prepares() || p.again == nil || tried == maxContexts || tried > 0 && len(best.missing()) == 0 {
+			continue
 		}
-	}
-	var best *candidate
-	for _, ctx := range contexts[:min(len(contexts), 12)] {
-		x, err := c.follow(name, data, target, args, ctx)
+		tried++
+		again := p.again(c.options.Recognisers)
+		if again == nil || len(again.context.Builds) == 0 {
+			continue
+		}
+		x, err := c.follow(best.image.name, data, best.wanted, best.args, again)
 		if err != nil || x == nil {
 			return nil, err
 		}
-		x.places = places
-		if best == nil || len(x.missing()) < len(best.missing()) || len(x.missing()) == len(best.missing()) && len(x.builds) > len(best.builds) && subset(best.builds, x.builds) {
+		x.places, x.rank = best.places, best.rank
+		if len(x.missing()) < len(best.missing()) || len(x.missing()) == len(best.missing()) && len(x.builds) > len(best.builds) && subset(best.builds, x.builds) {
+			x.notes.Remark(fmt.Sprintf("what is made before the image is built by %s is part of it", p.evidence), p.evidence)
 			best = x
 		}
 	}
 	return best, nil
+}
+
+// maxContexts is in how many prepared contexts an image is tried.
+const maxContexts = 4
+
+// best makes a stage of a Dockerfile from the tree alone.
+func (c *chooser) best(name string, data []byte, target string, places []*place) (*candidate, error) {
+	main := slices.DeleteFunc(slices.Clone(places), func(p *place) bool { return !p.isMain() })
+	args := map[string]string{}
+	at := &place{dir: checkoutDir}
+	for _, p := range slices.Concat(main, places) { // the first one's
+		args, at = p.args, p
+		break
+	}
+	x, err := c.follow(name, data, target, args, &place{dir: at.dir})
+	if x != nil {
+		x.places = places
+	}
+	return x, err
 }
 
 // of are the places that make anything of a Dockerfile.
@@ -271,7 +295,7 @@ func (c *chooser) follow(name string, data []byte, target string, args map[strin
 	if err != nil || s == nil {
 		return nil, err
 	}
-	x := &candidate{image: f, target: s, notes: sh.Notes}
+	x := &candidate{image: f, target: s, notes: sh.Notes, wanted: target, args: args}
 	x.builds = builtFor(s)
 	return x, nil
 }
@@ -342,23 +366,23 @@ func (c *chooser) rank(x *candidate) rank {
 	name := x.image.name
 	base := strings.ToLower(path.Base(name))
 	r := rank{
-		own: aside(name) == "", last: !c.bases[name], makes: len(x.builds) > 0, whole: len(x.missing()) == 0,
+		own: aside(name) == "", last: !c.bases[name], makes: len(x.builds) > 0, whole: len(x.missingOfTree()) == 0 || slices.ContainsFunc(c.of(name), (*place).prepares),
 		starts: len(x.target.Config.Entrypoint)+len(x.target.Config.Cmd) > 0,
 		plain:  base == "dockerfile" || base == "containerfile" || strings.Contains(base, "default"), top: x.image.context.dir == checkoutDir,
 		products: len(x.builds), depth: -strings.Count(name, "/"),
 	}
 	r.main = variant(x.target.Name) == "" && variant(strings.TrimPrefix(base, "dockerfile")) == "" && variant(path.Base(path.Dir(name))) == ""
-	tagged := false
+	told := 0 // by a script's tags, by a pipeline's or compose file's
 	for _, p := range x.places {
-		if len(p.tags) > 0 {
-			r.main = tagged && r.main || p.isMain()
-			tagged = true
+		if by := map[bool]int{true: 1, false: 2}[p.kind == "script"]; len(p.tags) > 0 && by >= told {
+			r.main = told == by && r.main || p.isMain()
+			told = by
 		}
 		if r.built = max(r.built, 1); p.kind != "script" {
 			r.built = 2
 		}
 	}
-	r.alone = r.whole && !slices.ContainsFunc(x.closure(), func(b *Build) bool { return b.Stage.Name == "checkout" })
+	r.alone = len(x.missingOfTree()) == 0
 	return r
 }
 
@@ -382,7 +406,10 @@ func (x *candidate) missing() []Missing {
 	return all
 }
 
-func (x *candidate) closure() []*Build { return closure(x.target) }
+// missingOfTree lists what the tree should have. What a stage should have may be made by a command that no ecosystem knows.
+func (x *candidate) missingOfTree() []Missing {
+	return slices.DeleteFunc(x.missing(), func(m Missing) bool { return m.From != "" })
+}
 
 // closure lists the builds whose products stand in a stage, and those that these need.
 func closure(s *Stage) []*Build {

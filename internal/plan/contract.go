@@ -158,6 +158,7 @@ func (a *assembly) user() {
 
 // drops reads from an entry point that starts as root as whom it goes on.
 func (a *assembly) drops(script, name string) bool {
+	script = regexp.MustCompile(`(?m)^\s*#.*$`).ReplaceAllString(script, "") // keeps the lines' count
 	m := dropPattern.FindStringSubmatchIndex(script)
 	if m == nil {
 		return false

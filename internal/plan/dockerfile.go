@@ -197,7 +197,7 @@ func (f *image) instruction(s *Stage, c instructions.Command) error {
 	case *instructions.RunCommand:
 		err = f.run(s, c, known, e)
 	default:
-		f.configure(s, c, e)
+		f.configure(s, c, word, e)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", e, err)
@@ -206,7 +206,7 @@ func (f *image) instruction(s *Stage, c instructions.Command) error {
 }
 
 // configure notes what instructions say of how the image runs.
-func (f *image) configure(s *Stage, c instructions.Command, e Evidence) {
+func (f *image) configure(s *Stage, c instructions.Command, word func(string) (string, error), e Evidence) {
 	switch c := c.(type) {
 	case *instructions.UserCommand:
 		s.User = c.User
@@ -219,6 +219,9 @@ func (f *image) configure(s *Stage, c instructions.Command, e Evidence) {
 		s.Config.Evidence["cmd"] = e
 	case *instructions.ExposeCommand:
 		for _, p := range c.Ports {
+			if expanded, err := word(p); err == nil {
+				p = expanded
+			}
 			number, protocol, _ := strings.Cut(p, "/")
 			if n, err := strconv.Atoi(number); err == nil && protocol != "udp" {
 				s.Config.Ports = append(s.Config.Ports, n)

@@ -108,6 +108,13 @@ func (a *assembly) route() (route string, e Evidence, others []string) {
 	for r := range rank {
 		others = append(others, r)
 	}
+	for _, r := range others { // what ends in another's whole path is that route from where it is mounted
+		for _, inner := range others {
+			if r != inner && strings.HasSuffix(r, inner) {
+				rank[r] = max(rank[r], rank[inner]+1)
+			}
+		}
+	}
 	slices.SortFunc(others, func(x, y string) int {
 		if d := rank[y] - rank[x]; d != 0 {
 			return d

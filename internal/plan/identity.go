@@ -47,7 +47,7 @@ func storeName(s, otherwise string) string {
 
 // generic are names that say nothing of whose they are.
 func generic(name string) bool {
-	return slices.Contains([]string{"", "server", "app", "web", "backend", "api", "main", "image", "service", "latest", "src", "v2", "v3", "v4", "v5", "core", "root", "monorepo"}, strings.ToLower(name))
+	return slices.Contains([]string{"", "server", "app", "web", "backend", "api", "main", "image", "service", "latest", "src", "v2", "v3", "v4", "v5", "core", "root", "monorepo", "docker-entrypoint", "entrypoint", "run", "start", "bootstrap", "init", "node", "python", "sh", "bash"}, strings.ToLower(name))
 }
 
 func (a *assembly) serviceName(x *candidate, c *composed) (string, Evidence) {

@@ -67,7 +67,26 @@ func (a *assembly) settle(placements []Placement) map[string]Placement {
 		}
 		put(p)
 	}
+	for _, at := range slices.Sorted(maps.Keys(placed)) {
+		if p := placed[at]; a.there(placed, p) {
+			delete(placed, at)
+		}
+	}
 	return placed
+}
+
+// there tells whether the very same file of the source stands there already, within a folder that was copied as a whole.
+func (a *assembly) there(placed map[string]Placement, p Placement) bool {
+	if p.Origin.Kind != Source || a.Tree.HasDir(p.Origin.Path) {
+		return false
+	}
+	for dir := path.Dir(p.At); dir != "/"; dir = path.Dir(dir) {
+		if outer, ok := placed[dir]; ok {
+			rel := relative(dir, p.At)
+			return outer.Origin.Kind == Source && path.Join(outer.Origin.Path, rel) == p.Origin.Path && !outer.excepts(rel)
+		}
+	}
+	return false
 }
 
 // children are the entries of a folder of the source that is placed somewhere.
@@ -195,7 +214,7 @@ func (a *assembly) runtime() {
 	}
 	var installed []Installed
 	for _, name := range b.runs(a.stage.Evidence, a.Notes) {
-		installed = append(installed, Installed{"apt", name, Evidence{File: a.stage.Evidence.File, Line: a.stage.Evidence.Line, Rule: "the base image has it"}})
+		installed = append(installed, Installed{Manager: "apt", Name: name, Evidence: Evidence{File: a.stage.Evidence.File, Line: a.stage.Evidence.Line, Rule: "the base image has it"}})
 	}
 	r, evidence := packageRoot(b.release(a.stage.Evidence, a.Notes), slices.Concat(installed, a.stage.Packages), a.Notes)
 	r.Packages = slices.DeleteFunc(r.Packages, initProgram)

@@ -56,6 +56,11 @@ func parseMakefile(name string, data []byte) *makefile {
 // statement reads an assignment or the head of a rule; of the latter it returns the targets.
 func (m *makefile) statement(text string) (targets []string, isRule bool) {
 	text = strings.TrimPrefix(strings.TrimPrefix(text, "export "), "override ")
+	for i := 1; i < len(text); i++ { // a comment ends the line
+		if text[i] == '#' && text[i-1] != '\\' {
+			text = strings.TrimRight(text[:i], " \t")
+		}
+	}
 	colon := strings.IndexByte(text, ':')
 	if equal := strings.IndexByte(text, '='); equal > 0 && (colon < 0 || equal < colon || equal == colon+1 || strings.HasPrefix(text[colon:], "::=")) {
 		name := strings.TrimSpace(strings.TrimRight(text[:equal], ":?+ \t"))

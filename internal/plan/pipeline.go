@@ -96,10 +96,12 @@ func (p *places) pipelines(notes *Notes) {
 				continue
 			}
 			for _, matrix := range j.matrices() {
-				r := &jobRun{places: p, workflow: w, matrix: matrix, stage: p.machine("pipeline"), running: map[string]bool{id: true}}
-				if err := r.run(j); err != nil {
-					notes.Remark(fmt.Sprintf("job %s of %s was not followed to its end: %v", id, name, err), Evidence{File: name})
-				}
+				p.follow(func(p *places) {
+					r := &jobRun{places: p, workflow: w, matrix: matrix, stage: p.machine("pipeline"), running: map[string]bool{id: true}}
+					if err := r.run(j); err != nil {
+						notes.Remark(fmt.Sprintf("job %s of %s was not followed to its end: %v", id, name, err), Evidence{File: name})
+					}
+				})
 			}
 		}
 	}

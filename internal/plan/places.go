@@ -21,6 +21,14 @@ type place struct {
 	context    *Stage // the checkout as it is then, with what was made in it before
 	dir        string // absolute, in context
 	evidence   Evidence
+	// again finds the place once more, with programs known: what the ecosystems' commands make before the image is built, then
+	// stands in the context.
+	again func(known []Recogniser) *place
+}
+
+// prepares tells whether anything is done in the checkout before the image is built.
+func (p *place) prepares() bool {
+	return len(p.context.Unrecognised) > 0 || len(p.context.Files.Placements()) > 1
 }
 
 // places are all that a tree tells of how images are built. Makefiles, scripts and pipelines are followed like an image's own
@@ -30,11 +38,13 @@ type places struct {
 	release     string
 	recognisers []Recogniser
 	found       []*place
+	again       func(*places) // what is followed right now, for another time
 }
 
-// findPlaces looks for them. What cannot be followed is left out and told in notes.
+// findPlaces looks for them, without the ecosystems: their commands are not needed for it, and there may be many. What cannot be
+// followed is left out and told in notes.
 func findPlaces(t *Tree, o Options, notes *Notes) []*place {
-	p := &places{tree: t, release: o.Release, recognisers: o.Recognisers}
+	p := &places{tree: t, release: o.Release}
 	for _, step := range []func(*Notes){p.composeFiles, p.pipelines, p.makefiles, p.scripts} {
 		step(notes)
 	}
@@ -54,7 +64,26 @@ func (p *places) add(n *place) {
 		n.dockerfile = name
 		n.context = n.context.snapshot()
 		p.found = append(p.found, n)
+		if follow := p.again; follow != nil {
+			n.again = func(known []Recogniser) *place {
+				other := &places{tree: p.tree, release: p.release, recognisers: known}
+				follow(other)
+				for _, m := range other.found {
+					if m.dockerfile == n.dockerfile && m.target == n.target && m.evidence == n.evidence {
+						return m
+					}
+				}
+				return nil
+			}
+		}
 	}
+}
+
+// follow does what finds places, and will do it again for those that it finds.
+func (p *places) follow(f func(*places)) {
+	p.again = f
+	f(p)
+	p.again = nil
 }
 
 // mentionsImages tells whether a text may build an image; the others need not be followed.
@@ -74,11 +103,12 @@ func (p *places) makefiles(notes *Notes) {
 			if !slices.ContainsFunc(m.rules[target].recipe, func(l recipeLine) bool { return mentionsImages(m.expand(l.text, nil, 0)) }) {
 				continue
 			}
-			s := p.machine("script")
 			c := Command{Args: []string{"make", target}, Dir: path.Join(checkoutDir, path.Dir(name)), Evidence: Evidence{File: name}}
-			if err := s.recognise(c); err != nil {
-				notes.Remark(fmt.Sprintf("make %s in %s was not followed: %v", target, name, err), Evidence{File: name})
-			}
+			p.follow(func(p *places) {
+				if err := p.machine("script").recognise(c); err != nil {
+					notes.Remark(fmt.Sprintf("make %s in %s was not followed: %v", target, name, err), Evidence{File: name})
+				}
+			})
 		}
 	}
 }
@@ -114,9 +144,11 @@ func (p *places) scripts(notes *Notes) {
 
 // text follows a script in a folder of the tree.
 func (p *places) text(notes *Notes, text, dir string, e Evidence) {
-	if err := p.machine("script").Run(text, path.Join(checkoutDir, dir), nil, Evidence{File: e.File, Line: e.Line}); err != nil {
-		notes.Remark(fmt.Sprintf("%s was not followed: %v", e.File, err), e)
-	}
+	p.follow(func(p *places) {
+		if err := p.machine("script").Run(text, path.Join(checkoutDir, dir), nil, e); err != nil {
+			notes.Remark(fmt.Sprintf("%s was not followed: %v", e.File, err), e)
+		}
+	})
 }
 
 // lineOf is the line of the first occurrence of a text, 0 if there is none.

@@ -53,6 +53,7 @@ type Installed struct {
 	Manager  string // "apt", "apk", "dnf"
 	Name     string
 	Evidence Evidence
+	Group    string // the name by which it may be taken away again with others; "" for none
 }
 
 // Missing is something that an instruction copies though nothing makes it.
@@ -90,6 +91,7 @@ type Build struct {
 	RunNeeds   []Installed // what its outputs need of a distribution where they are run
 	Programs   []string    // executables that its outputs bring, as far as the tree tells
 	Sources    []string    // globs of the files it sees, from the tree's top; nil means what stands below Dir
+	Only       bool        // it makes nothing but its outputs
 	Evidence   []Evidence
 }
 
@@ -213,11 +215,18 @@ func (s *Stage) Lookup(abs string) (Origin, Evidence) {
 		return o, e
 	}
 	for _, b := range slices.Backward(s.AllBuilds()) {
-		if within(b.Dir, abs) && len(s.Files.Inside(abs)) == 0 {
+		if !b.Only && within(b.Dir, abs) && len(s.Files.Inside(abs)) == 0 && !s.namedByUnknown(path.Base(abs)) {
 			return Origin{Kind: Product, Path: abs, Build: b}, b.Evidence[0]
 		}
 	}
 	return Origin{}, Evidence{}
+}
+
+// namedByUnknown tells whether a command that nobody knows has a name among its words: then that makes it, and no build does.
+func (s *Stage) namedByUnknown(name string) bool {
+	return slices.ContainsFunc(s.Unrecognised, func(c Command) bool {
+		return slices.ContainsFunc(c.Args[1:], func(a string) bool { return path.Base(a) == name })
+	}) || s.Parent != nil && s.Parent.namedByUnknown(name)
 }
 
 // Copy lays what stands at src in from at dst, here. It reports whether there is anything.
@@ -225,7 +234,7 @@ func (s *Stage) Copy(from *Stage, src, dst string, e Evidence) bool {
 	src, dst = path.Clean(src), path.Clean(dst)
 	found := s.Files.CopyFrom(from.Files, src, dst, e)
 	for _, b := range from.AllBuilds() {
-		if within(src, b.Dir) { // with all that was made in its folder
+		if !b.Only && within(src, b.Dir) { // with all that was made in its folder
 			s.Files.Place(path.Join(dst, relative(src, b.Dir)), Origin{Kind: Product, Path: b.Dir, Build: b}, e)
 			found = true
 		}
@@ -245,7 +254,7 @@ func (s *Stage) Copy(from *Stage, src, dst string, e Evidence) bool {
 func (s *Stage) Install(manager string, e Evidence, names ...string) {
 	for _, n := range names {
 		if !slices.ContainsFunc(s.Packages, func(p Installed) bool { return p.Manager == manager && p.Name == n }) {
-			s.Packages = append(s.Packages, Installed{manager, n, e})
+			s.Packages = append(s.Packages, Installed{Manager: manager, Name: n, Evidence: e})
 		}
 	}
 }

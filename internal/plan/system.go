@@ -81,13 +81,25 @@ func operands(c Command, valued string) []string {
 
 func install(c Command, s *Stage, manager string) {
 	words := operands(c, "to")
+	if i := slices.IndexFunc(words, func(w string) bool { return w == "del" || w == "purge" || w == "remove" }); i >= 0 {
+		uninstall(s, words[i+1:])
+		return
+	}
+	group := ""
+	for i, a := range c.Args {
+		if (a == "--virtual" || a == "-t") && manager == "apk" && i+1 < len(c.Args) {
+			group = c.Args[i+1]
+		} else if v, ok := strings.CutPrefix(a, "--virtual="); ok {
+			group = v
+		}
+	}
 	at := slices.IndexFunc(words, func(w string) bool { return w == "install" || w == "add" })
 	if at < 0 {
 		return
 	}
 	manager = map[string]string{"apt-get": "apt", "microdnf": "dnf", "yum": "dnf"}[manager] + map[string]string{"apt": "apt", "apk": "apk", "dnf": "dnf"}[manager]
 	for _, w := range words[at+1:] {
-		if strings.HasPrefix(w, ".") && manager == "apk" { // a virtual package's name
+		if w == group || strings.HasPrefix(w, ".") && manager == "apk" { // a virtual package's name
 			continue
 		}
 		if strings.ContainsAny(w, "/") || strings.HasSuffix(w, ".deb") {
@@ -97,8 +109,18 @@ func install(c Command, s *Stage, manager string) {
 		name := strings.FieldsFunc(w, func(r rune) bool { return strings.ContainsRune("=<>~@", r) })
 		if len(name) > 0 {
 			s.Install(manager, c.Evidence, name[0])
+			if last := len(s.Packages) - 1; s.Packages[last].Name == name[0] {
+				s.Packages[last].Group = group
+			}
 		}
 	}
+}
+
+// uninstall takes packages away again, by name or by that of the group that they were installed as.
+func uninstall(s *Stage, names []string) {
+	s.Packages = slices.DeleteFunc(slices.Clone(s.Packages), func(p Installed) bool {
+		return slices.Contains(names, p.Name) || p.Group != "" && slices.Contains(names, p.Group)
+	})
 }
 
 func copyFiles(c Command, s *Stage, name string) {
@@ -208,11 +230,16 @@ func runRest(c Command, s *Stage) error {
 
 // download notes what curl and wget fetch, and where it stands then.
 func download(c Command, s *Stage) {
-	var url, to string
+	var url, to, dir string
+	named := path.Base(c.Args[0]) == "wget" // it takes the URL's last part for the file's name
 	for i, a := range c.Args {
 		switch {
 		case strings.Contains(a, "://") && url == "":
 			url = a
+		case (a == "-P" || a == "--directory-prefix" || a == "--output-dir") && i+1 < len(c.Args):
+			dir = c.Args[i+1]
+		case path.Base(c.Args[0]) == "curl" && (a == "--remote-name" || len(a) > 1 && a[0] == '-' && a[1] != '-' && strings.Contains(a, "O")):
+			named = true
 		case (a == "-o" || a == "--output" || a == "-O" && path.Base(c.Args[0]) == "wget" || a == "--output-document") && i+1 < len(c.Args):
 			to = c.Args[i+1]
 		}
@@ -221,11 +248,11 @@ func download(c Command, s *Stage) {
 		return
 	}
 	s.Notes.Remark("the upstream's image downloads "+url, c.Evidence)
-	if to == "" && path.Base(c.Args[0]) == "wget" {
-		to = path.Base(url)
+	if to == "" && named {
+		to, _, _ = strings.Cut(path.Base(url), "?")
 	}
 	if to != "" && to != "-" {
-		s.Files.Place(Abs(c.Dir, to), Origin{Kind: Network, Ref: url}, c.Evidence)
+		s.Files.Place(Abs(Abs(c.Dir, dir), to), Origin{Kind: Network, Ref: url}, c.Evidence)
 	}
 }
 

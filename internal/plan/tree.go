@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 )
 
 // maxFile is the largest manifest, lock or script that is read, in bytes.
@@ -20,6 +21,24 @@ type Tree struct {
 	fs    fs.FS
 	files []string        // every file and link, sorted
 	dirs  map[string]bool // every folder that has files, "." too
+	mutex sync.Mutex
+	once  map[string]func() (any, error)
+}
+
+// Once is what f gives, which is asked only the first time that it is called with a key: for what is read of large files, which
+// several commands of a plan need. Nobody may change it.
+func (t *Tree) Once(key string, f func() (any, error)) (any, error) {
+	t.mutex.Lock()
+	if t.once == nil {
+		t.once = map[string]func() (any, error){}
+	}
+	known, ok := t.once[key]
+	if !ok {
+		known = sync.OnceValues(f)
+		t.once[key] = known
+	}
+	t.mutex.Unlock()
+	return known()
 }
 
 // NewTree makes a tree of files that are listed, sorted by path.

@@ -1,6 +1,7 @@
 package python
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -62,14 +63,19 @@ func (p planner) readLock(data []byte, top, file string, i interpreterOf, w sele
 		packages, err = ReadPoetry(data, project, want)
 		return packages, nil, err
 	}
-	if members, err = uvMembers(data); err != nil {
+	known, err := p.Tree.Once(fmt.Sprintf("uv.lock members %x", sha256.Sum256(data)), func() (any, error) { return uvMembers(data) })
+	if err != nil {
 		return nil, nil, err
 	}
+	members = known.([]string)
 	if w.allPackages {
 		want.Packages = members
 	}
-	packages, err = ReadUV(data, want)
-	return packages, members, err
+	read, err := p.Tree.Once(fmt.Sprintf("uv.lock %x %+v", sha256.Sum256(data), want), func() (any, error) { return ReadUV(data, want) })
+	if err != nil {
+		return nil, nil, err
+	}
+	return read.([]Package), members, nil
 }
 
 // packages says what follows of the packages that an environment has.
