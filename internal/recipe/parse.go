@@ -198,7 +198,7 @@ func (c *checker) component(name string, comp Component) {
 	}
 	for out, from := range sorted(comp.Output) {
 		c.inside(at+".output", out)
-		c.inside(at+".output."+out, from)
+		c.inside(at+".output."+out, path.Join(comp.Dir, from)) // a build may write beside its folder, within the source
 	}
 }
 

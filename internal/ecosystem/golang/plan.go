@@ -112,7 +112,9 @@ func planBuild(c plan.Command, s *plan.Stage, args []string) error {
 	planEnv(c, b)
 	toolchainOf(s, b, mod)
 	b.Needs = append(b.Needs, plan.Installed{Manager: "apt", Name: "unzip", Evidence: plan.Evidence{Rule: "unpacks the Go toolchain"}})
-	narrow(s, b, c)
+	if err := narrow(s, b); err != nil {
+		return err
+	}
 	unparsed(s, b, mod)
 	k.outputs(c, s, b, packages, mod)
 	return nil
@@ -289,16 +291,27 @@ func toolchainOf(s *plan.Stage, b *plan.Build, m moduleFile) {
 	b.Toolchains["go"] = best
 }
 
-// narrow selects the files that the packages need, where an image copies the whole tree: the folders at the module's top that own
-// packages are in, and what they embed.
-func narrow(s *plan.Stage, b *plan.Build, c plan.Command) {
+// narrow selects the files that the packages need: the folders at the module's top that own packages are in, and what they embed. A
+// program whose packages the tree does not show, or that is copied in selected parts, sees what stands in its stage.
+func narrow(s *plan.Stage, b *plan.Build) error {
 	src, ok := s.SourceOf(b.Dir)
-	if top, _ := s.SourceOf(path.Join(b.Dir, "cmd")); !ok || src == "" || top == "" && !ok {
-		return
-	}
-	folders, ok := ownFolders(s, src, b, c)
+	whole := ok
 	if !ok {
-		return
+		if src, ok = s.SourceOf(path.Join(b.Dir, "go.mod")); !ok {
+			return nil
+		}
+		src = path.Dir(src)
+	}
+	folders, embed, ok := ownFolders(s, src, b)
+	if !ok {
+		return nil
+	}
+	if err := embeds(s, b, src, embed); err != nil {
+		return err
+	}
+	b.Before = s.Files.Clone()
+	if !whole {
+		return nil
 	}
 	patterns := []string{path.Join(src, "go.mod"), path.Join(src, "go.sum")}
 	if s.Tree.HasDir(path.Join(src, "vendor")) {
@@ -312,6 +325,7 @@ func narrow(s *plan.Stage, b *plan.Build, c plan.Command) {
 		patterns = append(patterns, p)
 	}
 	b.Sources = patterns
+	return nil
 }
 
 // unparsed lists the modules that go.mod requires directly and no file of the tree imports: generated code does, so their packages are

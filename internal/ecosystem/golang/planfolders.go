@@ -13,13 +13,13 @@ import (
 
 // ownFolders lists the folders at a module's top that have packages which the build imports, or files that those embed: by the top
 // folder's name, or deeper where another project stands beside them. ok is false if a package cannot be read.
-func ownFolders(s *plan.Stage, src string, b *plan.Build, c plan.Command) (folders []string, ok bool) {
+func ownFolders(s *plan.Stage, src string, b *plan.Build) (folders []string, embeds []embedded, ok bool) {
 	packages, _ := b.Options["packages"].([]string)
 	tags, _ := b.Options["tags"].([]string)
 	cgo, _ := b.Options["cgo"].(bool)
 	_, mod, found := moduleAt(s, b.Dir)
 	if !found {
-		return nil, false
+		return nil, nil, false
 	}
 	w := folderWalk{tree: s.Tree, module: mod.path, src: src, seen: map[string]bool{}, ctx: &build.Context{
 		GOARCH: "amd64", GOOS: "linux", Compiler: "gc", CgoEnabled: cgo, BuildTags: tags, ReleaseTags: build.Default.ReleaseTags, JoinPath: path.Join,
@@ -34,11 +34,11 @@ func ownFolders(s *plan.Stage, src string, b *plan.Build, c plan.Command) (folde
 		case p == ".":
 			w.todo = append(w.todo, ".")
 		case strings.HasSuffix(p, "..."):
-			return nil, false
+			return nil, nil, false
 		case isBelow:
 			w.todo = append(w.todo, rel)
 		default:
-			return nil, false
+			return nil, nil, false
 		}
 	}
 	for len(w.todo) > 0 {
@@ -46,7 +46,7 @@ func ownFolders(s *plan.Stage, src string, b *plan.Build, c plan.Command) (folde
 		w.todo = w.todo[1:]
 		w.visit(next)
 	}
-	return w.collapse(), len(w.seen) > 0
+	return w.collapse(), w.embeds, len(w.seen) > 0
 }
 
 type folderWalk struct {
@@ -56,6 +56,7 @@ type folderWalk struct {
 	todo        []string // folders, from the module's
 	seen        map[string]bool
 	embedded    []string // files and folders that are embedded
+	embeds      []embedded
 }
 
 func (w *folderWalk) visit(dir string) {
@@ -67,12 +68,17 @@ func (w *folderWalk) visit(dir string) {
 	if p == nil {
 		return
 	}
-	for _, e := range p.EmbedPatterns {
-		e = strings.TrimPrefix(e, "all:")
+	for _, pattern := range p.EmbedPatterns {
+		e := strings.TrimPrefix(pattern, "all:")
 		if at := strings.IndexAny(e, "*?["); at >= 0 {
 			e = path.Dir(e[:at] + "x")
 		}
+		at := plan.Evidence{File: path.Join(w.src, dir), Rule: "go:embed " + pattern}
+		for _, pos := range p.EmbedPatternPos[pattern] {
+			at.File, at.Line = path.Clean(pos.Filename), pos.Line
+		}
 		w.embedded = append(w.embedded, path.Join(dir, e))
+		w.embeds = append(w.embeds, embedded{path.Join(dir, e), at})
 	}
 	for _, imp := range p.Imports {
 		if rel, own := strings.CutPrefix(imp, w.module+"/"); own {

@@ -1,0 +1,90 @@
+package golang
+
+import (
+	"path"
+	"strings"
+
+	"headwater/internal/plan"
+)
+
+// embeds sees to what a program embeds: a folder that a web project of the tree writes is that project's product, whatever stands in its
+// place in the tree (a stub that compiles and fails at run time, a placeholder); what nothing makes is an open question, since
+// without it the main product is another.
+func embeds(s *plan.Stage, b *plan.Build, src string, patterns []embedded) error {
+	for _, e := range patterns {
+		dir := path.Join(src, e.dir)
+		stage := path.Join(b.Dir, e.dir)
+		if o, _ := s.Files.Lookup(stage); o.Kind == plan.Product || len(products(s, stage)) > 0 {
+			continue
+		}
+		writers := s.Tree.Writers(dir)
+		if len(writers) > 0 {
+			if err := write(s, b, best(writers), stage, dir); err != nil {
+				return err
+			}
+			continue
+		}
+		if !s.Tree.Exists(dir) {
+			s.Notes.Ask(plan.Question{
+				About: "components", Ask: "the program embeds " + dir + ", which neither the tree has nor anything that was followed makes; who makes it?",
+				Looked: []plan.Evidence{e.evidence}, Main: true,
+			})
+		}
+	}
+	return nil
+}
+
+// best is the script that is made for it: one whose name says "release" or "build" before others.
+func best(list []plan.Writer) plan.Writer {
+	for _, name := range []string{"release", "build", "build:prod"} {
+		for _, w := range list {
+			if w.Script == name {
+				return w
+			}
+		}
+	}
+	return list[0]
+}
+
+func products(s *plan.Stage, dir string) (list []plan.Placement) {
+	for _, p := range s.Files.Inside(dir) {
+		if p.Origin.Kind == plan.Product {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// write has a web project's script run where the tree stands in the stage, and lays what it writes where the program embeds it.
+func write(s *plan.Stage, b *plan.Build, w plan.Writer, stage, dir string) error {
+	top, ok := strings.CutSuffix(stage, "/"+dir)
+	if !ok {
+		return nil
+	}
+	project := path.Join("/", top, w.Project)
+	s.Files.Place(project, plan.Origin{Kind: plan.Source, Path: w.Project}, w.Evidence)
+	before := len(s.AllBuilds())
+	if err := s.Run(w.Manager+" install && "+w.Manager+" run "+w.Script, project, nil, w.Evidence); err != nil {
+		return err
+	}
+	for _, n := range s.AllBuilds()[min(before, len(s.AllBuilds())):] {
+		if n != b && n.Dir == project {
+			s.Makes(n, plan.Output{At: stage}, w.Evidence)
+			return nil
+		}
+	}
+	for _, n := range s.AllBuilds() { // it was there already
+		if n != b && n.Dir == project && n.Ecosystem == "node" {
+			s.Makes(n, plan.Output{At: stage}, w.Evidence)
+			return nil
+		}
+	}
+	s.Notes.Ask(plan.Question{About: "components", Ask: "the program embeds " + dir + ", which the script " + w.Script + " of " + w.Project + " writes; nobody knows how to run it", Looked: []plan.Evidence{w.Evidence}, Main: true})
+	return nil
+}
+
+// embedded is a folder or file that a program embeds.
+type embedded struct {
+	dir      string // from the module's folder
+	evidence plan.Evidence
+}
