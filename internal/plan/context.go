@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/moby/patternmatcher"
 	"github.com/moby/patternmatcher/ignorefile"
@@ -39,28 +40,49 @@ func (s *Stage) snapshot() *Stage {
 type buildContext struct {
 	stage  *Stage
 	dir    string // absolute, in stage
-	ignore *patternmatcher.PatternMatcher
-	known  map[string]bool // what ignore said before
+	ignore *ignoreRules
+}
+
+// ignoreRules are what an ignore file says. Several images of a tree ask the same of it.
+type ignoreRules struct {
+	matcher *patternmatcher.PatternMatcher
+	mutex   sync.Mutex
+	known   map[string]bool // what it said before
+}
+
+// readIgnore reads an ignore file, once for a tree.
+func readIgnore(t *Tree, name string, data []byte) (*ignoreRules, error) {
+	rules, err := t.Once("ignore file "+name, func() (any, error) {
+		patterns, err := ignorefile.ReadAll(bytes.NewReader(data))
+		if err != nil {
+			return nil, err
+		}
+		m, err := patternmatcher.New(patterns)
+		return &ignoreRules{matcher: m, known: map[string]bool{}}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return rules.(*ignoreRules), nil
 }
 
 // newContext reads the ignore file that holds for a Dockerfile: the one beside it, else the context's.
 func newContext(stage *Stage, dir, dockerfile string) (*buildContext, error) {
-	c := &buildContext{stage: stage, dir: path.Clean(dir), known: map[string]bool{}}
+	c := &buildContext{stage: stage, dir: path.Clean(dir)}
 	var data []byte
+	ignore := ""
 	for _, name := range []string{dockerfile + ".dockerignore", path.Join(c.inTree(), ".dockerignore")} {
 		var err error
 		if data, err = stage.Tree.Read(name); err == nil {
+			ignore = name
 			break
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 	}
-	patterns, err := ignorefile.ReadAll(bytes.NewReader(data))
-	if err != nil {
-		return nil, fmt.Errorf("read .dockerignore for %s: %w", dockerfile, err)
-	}
-	if c.ignore, err = patternmatcher.New(patterns); err != nil {
-		return nil, fmt.Errorf("read .dockerignore for %s: %w", dockerfile, err)
+	var err error
+	if c.ignore, err = readIgnore(stage.Tree, ignore, data); err != nil {
+		return nil, fmt.Errorf("read %s: %w", ignore, err)
 	}
 	return c, nil
 }
@@ -73,14 +95,16 @@ func (c *buildContext) inTree() string {
 
 // ignores tells whether a path of the context is left out.
 func (c *buildContext) ignores(rel string) bool {
-	if rel == "." || len(c.ignore.Patterns()) == 0 {
+	if rel == "." || len(c.ignore.matcher.Patterns()) == 0 {
 		return false
 	}
-	out, ok := c.known[rel]
+	c.ignore.mutex.Lock()
+	defer c.ignore.mutex.Unlock()
+	out, ok := c.ignore.known[rel]
 	if !ok {
-		matches, err := c.ignore.MatchesOrParentMatches(rel)
+		matches, err := c.ignore.matcher.MatchesOrParentMatches(rel)
 		out = matches && err == nil
-		c.known[rel] = out
+		c.ignore.known[rel] = out
 	}
 	return out
 }

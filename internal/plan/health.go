@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"bytes"
 	"fmt"
 	"path"
 	"regexp"
@@ -86,12 +87,13 @@ func (a *assembly) route() (route string, e Evidence, others []string) {
 	rank := map[string]int{}
 	where := map[string]Evidence{}
 	types := sourceTypes()
+	words := [][]byte{[]byte("health"), []byte("ready"), []byte("livez"), []byte("alive"), []byte("/live"), []byte("/ping"), []byte("heartbeat")}
 	for _, f := range a.Tree.Files() {
 		if !slices.Contains(types, path.Ext(f)) || aside(f) != "" || strings.Contains(f, "test") || strings.Contains(f, "node_modules/") || strings.Contains(f, ".min.") {
 			continue
 		}
 		data, err := a.Tree.Read(f)
-		if err != nil || len(data) > maxSource || !strings.Contains(string(data), "hea") && !strings.Contains(string(data), "read") && !strings.Contains(string(data), "ping") {
+		if err != nil || len(data) > maxSource || !slices.ContainsFunc(words, func(w []byte) bool { return bytes.Contains(data, w) }) {
 			continue
 		}
 		for _, m := range routePattern.FindAllSubmatchIndex(data, -1) {
