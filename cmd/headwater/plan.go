@@ -14,14 +14,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"headwater/internal/ecosystem/golang"
+	"headwater/internal/ecosystem/node"
 	"headwater/internal/ecosystem/openapi"
+	"headwater/internal/ecosystem/python"
 	"headwater/internal/plan"
 	"headwater/internal/source"
 )
 
 // recognisers lists who knows the commands that upstreams build with.
 func recognisers() []plan.Recogniser {
-	return []plan.Recogniser{golang.Recogniser{}, openapi.Recogniser{}}
+	return []plan.Recogniser{golang.Recogniser{}, node.NewRecogniser(), openapi.Recogniser{}, python.Recogniser{}}
 }
 
 type planOptions struct {

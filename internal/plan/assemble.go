@@ -38,6 +38,11 @@ func assemble(x *candidate, o Options, notes *Notes) *assembly {
 		},
 	}
 	c := findCompose(a.Tree, x, notes)
+	for _, r := range a.recognisers {
+		if s, ok := r.(Shipper); ok {
+			s.Ship(a.stage)
+		}
+	}
 	a.layout()
 	a.runtime()
 	a.contract(c)
@@ -122,7 +127,7 @@ func (a *assembly) inside(b *Build, at string) string {
 		if within(out.At, at) && !within(b.Dir, at) {
 			// What a command is told to make outside of its folder is laid there by the recipe's output.
 			name := path.Base(out.At)
-			a.request(b, name, out.At)
+			a.request(b, name, relativeTo(b.Dir, out.At))
 			return path.Join(name, relative(out.At, at))
 		}
 	}

@@ -104,6 +104,12 @@ type Recogniser interface {
 	Recognise(c Command, s *Stage) (bool, error)
 }
 
+// Shipper is a Recogniser that knows what the image that is shipped has from its base image.
+type Shipper interface {
+	// Ship adds to the last stage what its base image brings and what it is run with.
+	Ship(*Stage)
+}
+
 // quote makes s one word of a shell, left bare where that is safe.
 func quote(s string) string {
 	const bare = "%+,-./:=@_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"

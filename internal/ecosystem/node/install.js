@@ -10,6 +10,8 @@ const { spawn, spawnSync } = require("node:child_process");
 const plan = JSON.parse(fs.readFileSync(process.argv[2], "utf8"));
 const registry = "http://127.0.0.1:4873/"; // the build has a network of its own, so that nothing else has the port
 
+const patience = "3600000"; // ms: managers that unpack large packages on a busy machine leave the connection alone for long
+
 const read = (name) => (fs.existsSync(name) ? fs.readFileSync(name, "utf8") : "");
 
 // edit changes a file of the project, if it is there.
@@ -125,7 +127,7 @@ const managers = {
     const settings = {
       registry, "store-dir": "/tmp/pnpm/store", "cache-dir": "/tmp/pnpm/cache", "state-dir": "/tmp/pnpm/state", "package-import-method": "copy",
       "side-effects-cache": "false", "minimum-release-age": "0", "trust-policy": "off", "manage-package-manager-versions": "false", "pm-on-fail": "ignore",
-      "update-notifier": "false", "verify-store-integrity": "true", "fetch-retries": "0", "resolution-mode": "highest",
+      "update-notifier": "false", "verify-store-integrity": "true", "fetch-timeout": patience, "resolution-mode": "highest",
     };
     const args = ["install", "--frozen-lockfile", ...Object.entries(settings).map(([k, v]) => `--config.${k}=${v}`)];
     if (!scripts) args.push("--ignore-scripts");
@@ -155,7 +157,7 @@ const managers = {
     withoutScripts();
     const scripts = npmrc();
     edit(".yarnrc", (text) => text.split("\n").filter((l) => !/registry|yarn-path|yarn-offline|proxy|cafile|^"?--/i.test(l)).join("\n"));
-    const args = ["install", "--frozen-lockfile", "--non-interactive", "--no-progress", "--cache-folder", "/tmp/yarn", "--registry", registry];
+    const args = ["install", "--frozen-lockfile", "--non-interactive", "--no-progress", "--cache-folder", "/tmp/yarn", "--registry", registry, "--network-timeout", patience];
     if (!scripts) args.push("--ignore-scripts");
     if (plan.omit.includes("dev")) args.push("--production");
     if (plan.omit.includes("optional")) args.push("--ignore-optional");
@@ -175,7 +177,7 @@ const managers = {
     });
     const args = ["install", "--immutable"];
     if (!plan.scripts) args.push("--mode=skip-build");
-    const env = { YARN_NPM_REGISTRY_SERVER: registry.slice(0, -1), YARN_UNSAFE_HTTP_WHITELIST: "127.0.0.1", YARN_HTTP_RETRY: "0" };
+    const env = { YARN_NPM_REGISTRY_SERVER: registry.slice(0, -1), YARN_UNSAFE_HTTP_WHITELIST: "127.0.0.1", YARN_HTTP_TIMEOUT: patience };
     if (plan.omit.includes("dev")) await run("yarn", ["workspaces", "focus", "--all", "--production"], env);
     else await run("yarn", args, env);
   },

@@ -1,0 +1,49 @@
+package node
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"headwater/internal/plan"
+)
+
+// Ship implements plan.Shipper: an image on one of Node.js has it at /usr/local. It becomes a component of its own, which is the
+// toolchain, so that the service runs on the very version that it was built with.
+func (r Recogniser) Ship(s *plan.Stage) {
+	p := planner{s, plan.Command{Evidence: s.Evidence}, r}
+	version, ok := p.nodeVersion(found{folder: "."})
+	if _, image := imageVersion(s.BaseImage()); !ok || !image || len(s.Tree.Files()) == 0 {
+		return
+	}
+	b := s.NewBuild("node", "/usr/local", version.Evidence)
+	b.Name, b.Only, b.Before = "nodejs", true, &plan.Files{}
+	b.Options["toolchain"] = true
+	b.Toolchains["node"] = version
+	b.Needs = appendNeed(b.Needs, "libstdc++6", plan.Evidence{Rule: "Node.js needs it"})
+	b.Sources = s.Tree.Named(manifestName) // it sees none, and a component names some
+	if len(b.Sources) == 0 {
+		b.Sources = s.Tree.Files()
+	}
+	b.Sources = b.Sources[:1]
+	s.Install("apt", version.Evidence, "libstdc++6")
+	s.Makes(b, plan.Output{At: "/usr/local/bin/node", Inside: "bin/node", File: true}, version.Evidence)
+	if tool := started(s.Config); tool != "" {
+		if v, known := npmOf(version.Value); known && tool == "npm" {
+			b.Toolchains["npm"] = plan.Version{Value: v, Evidence: version.Evidence}
+		}
+		s.Makes(b, plan.Output{At: globalDir, Inside: "lib/" + modulesName}, version.Evidence)
+		file := map[string]string{"npm": "npm/bin/npm-cli.js", "npx": "npm/bin/npx-cli.js", "pnpm": "pnpm/bin/pnpm.cjs", "yarn": "yarn/bin/yarn.js"}[tool]
+		s.Files.Place("/usr/local/bin/"+tool, plan.Origin{Kind: plan.Link, Path: globalDir + "/" + file}, version.Evidence)
+	}
+}
+
+// started is the manager that an image is started with, "" if with none.
+func started(c plan.Config) string {
+	for _, word := range strings.Fields(strings.Join(slices.Concat(c.Entrypoint, c.Cmd), " ")) {
+		if tool := path.Base(word); slices.Contains([]string{"npm", "npx", "pnpm", "yarn"}, tool) {
+			return tool
+		}
+	}
+	return ""
+}
