@@ -52,7 +52,9 @@ type LockRequest struct {
 	Source    fs.FS          // the upstream's whole tree
 	Previous  lock.Component // what the lock had, zero if nothing: what is known need not be downloaded to be known again
 	Root      lock.Root      // the component's root
-	Network   Network
+	// Toolchains are those of the recipe as they were pinned, by name.
+	Toolchains map[string][]lock.Artifact
+	Network    Network
 	// Realise builds a node in the sandbox and returns where its output "out" is, for what only running a tool tells
 	// (a build backend's requirements, say). Nodes are made with Maker, which knows RootNode.
 	Realise  func(context.Context, *dag.Node) (dir string, err error)

@@ -183,7 +183,8 @@ func (p *pinner) components(ctx context.Context) error {
 			// Makers are not safe for concurrent use, and equal nodes of several are the same paths anyway.
 			own := new(dag.Maker)
 			locked[i], err = eco.Lock(ctx, ecosystem.LockRequest{
-				Name: name, Component: c, Recipe: p.Recipe, Source: seen, Previous: p.Previous.Components[name],
+				Toolchains: p.out.Toolchains,
+				Name:       name, Component: c, Recipe: p.Recipe, Source: seen, Previous: p.Previous.Components[name],
 				Root: p.out.Roots[c.Root], Network: p.Network, Realise: p.Realise, Maker: own, RootNode: roots[c.Root],
 			})
 			if err != nil {

@@ -91,8 +91,13 @@ func (s *shelf) Get(_ context.Context, a artifact.Artifact) (string, artifact.Ar
 	return file, a, os.WriteFile(file, data, 0o600)
 }
 
-func (s *shelf) Index(context.Context, artifact.Ecosystem, string) ([]byte, error) {
-	return nil, fmt.Errorf("no index is on the shelf")
+// Index lists toolchains of which the shelf has one.
+func (s *shelf) Index(_ context.Context, eco artifact.Ecosystem, name string) ([]byte, error) {
+	if eco != artifact.Go || name != "golang.org/toolchain" {
+		return nil, fmt.Errorf("no index of %s %s is on the shelf", eco, name)
+	}
+	return []byte("v0.0.1-go1.26.10.darwin-arm64\nv0.0.1-go1.26.8.linux-amd64\nv0.0.1-go1.26rc1.linux-amd64\nv0.0.1-go1.26.0.linux-amd64\n" +
+		"v0.0.1-go1.9.9.linux-amd64\nv0.0.1-go1.260.1.linux-amd64\n"), nil
 }
 
 // add puts a module on the shelf and returns its two lines of go.sum.

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
+	"strings"
 
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/zip"
@@ -35,13 +37,19 @@ func (Golang) Name() string { return "go" }
 // Toolchains implements ecosystem.Toolchainer.
 func (Golang) Toolchains() []string { return []string{"go"} }
 
-// LockToolchain implements ecosystem.Toolchainer. No upstream file has the sum of a toolchain, so what the proxy serves is
-// taken, if it is a well-formed zip of that version.
+// LockToolchain implements ecosystem.Toolchainer. Of "1.26" the newest release is pinned that the proxy has. No upstream file has the
+// sum of a toolchain, so what the proxy serves is taken, if it is a well-formed zip of that version.
 func (Golang) LockToolchain(ctx context.Context, _, version string, net ecosystem.Network) ([]lock.Artifact, error) {
+	if rangePattern.MatchString(version) {
+		var err error
+		if version, err = newest(ctx, version, net); err != nil {
+			return nil, err
+		}
+	}
 	if err := checkVersion(version); err != nil {
 		return nil, err
 	}
-	v := module.Version{Path: toolchainModule, Version: "v0.0.1-go" + version + ".linux-amd64"}
+	v := module.Version{Path: toolchainModule, Version: toolchainPrefix + version + toolchainSuffix}
 	file, got, err := net.Get(ctx, artifact.Artifact{Ecosystem: artifact.Go, Name: v.Path, Version: v.Version, File: v.Version + ".zip"})
 	if err != nil {
 		return nil, err
@@ -50,6 +58,46 @@ func (Golang) LockToolchain(ctx context.Context, _, version string, net ecosyste
 		return nil, fmt.Errorf("check %s: %w", v, err)
 	}
 	return []lock.Artifact{locked(got)}, nil
+}
+
+// rangePattern is a language version, "1.26", or a major one, "1": the newest release of it is meant.
+var rangePattern = regexp.MustCompile(`^1(\.[0-9]+)?$`)
+
+// A toolchain's version as the proxy spells it (Go Toolchains, "Go versions").
+const (
+	toolchainPrefix = "v0.0.1-go"
+	toolchainSuffix = ".linux-amd64"
+)
+
+// toolchainVersion is Go's own version in that of a toolchain module.
+func toolchainVersion(v string) (string, bool) {
+	v, ok := strings.CutPrefix(v, toolchainPrefix)
+	if !ok {
+		return "", false
+	}
+	return strings.CutSuffix(v, toolchainSuffix)
+}
+
+// newest is the newest release within a range that the proxy has.
+func newest(ctx context.Context, wanted string, net ecosystem.Network) (string, error) {
+	list, err := net.Index(ctx, artifact.Go, toolchainModule)
+	if err != nil {
+		return "", err
+	}
+	best := ""
+	for _, line := range strings.Fields(string(list)) {
+		v, ok := toolchainVersion(line)
+		if !ok || checkVersion(v) != nil || strings.Contains(v, "rc") || !strings.HasPrefix(v, wanted+".") {
+			continue
+		}
+		if best == "" || compareGo(v, best) > 0 {
+			best = v
+		}
+	}
+	if best == "" {
+		return "", fmt.Errorf("the proxy has no release of Go %s", wanted)
+	}
+	return best, nil
 }
 
 // Lock implements ecosystem.Ecosystem: it pins all that the component's go.sum files name.

@@ -153,7 +153,10 @@ func TestLockToolchain(t *testing.T) {
 	if len(got) != 1 || got[0].Name != "golang.org/toolchain" || got[0].File != "v0.0.1-go1.26.8.linux-amd64.zip" {
 		t.Errorf("got %+v", got)
 	}
-	for v, want := range map[string]string{"1.26": "exact", "go1.26.8": "exact", "1.20.1": "older than", "latest": "exact", "1.26.8/../x": "exact", "1.25.0": "not on the shelf"} {
+	if of, err := golang.New().LockToolchain(t.Context(), "go", "1.26", s.shelf); err != nil || len(of) != 1 || of[0] != got[0] {
+		t.Errorf("the newest 1.26: got %+v, %v", of, err)
+	}
+	for v, want := range map[string]string{"1.27": "no release", "go1.26.8": "exact", "1.20.1": "older than", "latest": "exact", "1.26.8/../x": "exact", "1.25.0": "not on the shelf"} {
 		if _, err := golang.New().LockToolchain(t.Context(), "go", v, s.shelf); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("version %q: want an error that says %q, got %v", v, want, err)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"headwater/internal/dag"
 	"headwater/internal/ecosystem"
+	"headwater/internal/lock"
 	"headwater/internal/recipe"
 )
 
@@ -31,11 +32,8 @@ func ownGo(r *recipe.Recipe, root *dag.Node) bool {
 // lockGo finds the version of Go and what the lock is to note of it.
 func lockGo(ctx context.Context, r ecosystem.LockRequest) (string, json.RawMessage, error) {
 	if !ownGo(r.Recipe, r.RootNode) {
-		v, ok := r.Recipe.Toolchains["go"]
-		if !ok {
-			return "", nil, errNoToolchain
-		}
-		return v, nil, nil
+		v, err := pinned(r.Recipe, r.Toolchains)
+		return v, nil, err
 	}
 	n, err := r.Maker.InRoot(dag.InRoot{
 		Kind: dag.Toolchain, Name: "go-version", Title: "version of Go", Root: r.RootNode, Env: closed(""), Script: versionScript,
@@ -62,14 +60,24 @@ func lockGo(ctx context.Context, r ecosystem.LockRequest) (string, json.RawMessa
 	return string(v), noted, err
 }
 
+// pinned is the exact version that the recipe's toolchain was locked to.
+func pinned(r *recipe.Recipe, toolchains map[string][]lock.Artifact) (string, error) {
+	wanted, ok := r.Toolchains["go"]
+	if !ok {
+		return "", errNoToolchain
+	}
+	for _, a := range toolchains["go"] {
+		if v, ok := toolchainVersion(a.Version); ok {
+			return v, nil
+		}
+	}
+	return wanted, checkVersion(wanted)
+}
+
 // goVersion is the version of Go that the component is built by.
 func goVersion(r ecosystem.DeriveRequest) (string, error) {
 	if !ownGo(r.Recipe, r.Root) {
-		v, ok := r.Recipe.Toolchains["go"]
-		if !ok {
-			return "", errNoToolchain
-		}
-		return v, nil
+		return pinned(r.Recipe, r.Toolchains)
 	}
 	var noted data
 	if err := json.Unmarshal(r.Lock.Data, &noted); err != nil {
