@@ -19,6 +19,7 @@ import (
 // Tree is an upstream's tree on disk.
 type Tree struct {
 	dir    string
+	root   *os.Root // closed when nothing refers to it any more
 	listed []listed // every file and link, and every folder that could not be listed; sorted by path
 }
 
@@ -38,7 +39,11 @@ func Open(dir string) (*Tree, error) {
 	if !fi.IsDir() {
 		return nil, fmt.Errorf("open source %s: is not a folder", dir)
 	}
-	t := &Tree{dir: dir}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open source: %w", err)
+	}
+	t := &Tree{dir: dir, root: root}
 	err = filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
 		if name == dir {
 			return err
@@ -64,8 +69,8 @@ func Open(dir string) (*Tree, error) {
 // Dir is the folder that the tree was opened at.
 func (t *Tree) Dir() string { return t.dir }
 
-// FS reads the whole tree, links within it included.
-func (t *Tree) FS() fs.FS { return os.DirFS(t.dir) }
+// FS reads the whole tree, links within it included. One that leads out of the tree cannot be followed.
+func (t *Tree) FS() fs.FS { return t.root.FS() }
 
 // Selection is a part of a tree.
 type Selection struct {

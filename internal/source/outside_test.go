@@ -1,0 +1,30 @@
+package source_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"headwater/internal/source"
+)
+
+// What stands outside of a tree cannot be read by a name in it.
+func TestLinksOutOfTheTree(t *testing.T) {
+	dir := tree(t, map[string]string{"top/in": "in", "top/a/within": "-> ../in", "top/out": "-> ../secret", "top/up": "-> ..", "secret": "s"})
+	if err := os.Symlink(filepath.Join(dir, "secret"), filepath.Join(dir, "top/absolute")); err != nil {
+		t.Fatal(err)
+	}
+	opened, err := source.Open(filepath.Join(dir, "top"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if data, err := fs.ReadFile(opened.FS(), "a/within"); err != nil || string(data) != "in" {
+		t.Errorf("a link within: %q %v", data, err)
+	}
+	for _, name := range []string{"out", "absolute", "up/secret"} {
+		if data, err := fs.ReadFile(opened.FS(), name); err == nil {
+			t.Errorf("%s was read: %q", name, data)
+		}
+	}
+}
