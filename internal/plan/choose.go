@@ -232,8 +232,8 @@ func (c *chooser) prepared(best *candidate) (*candidate, error) {
 		}
 		tried++
 		again := p.again(c.options.Recognisers)
-		if again == nil || len(again.context.Builds) == 0 {
-			continue
+		if again == nil || len(again.context.Builds) == 0 && !slices.ContainsFunc(again.context.Files.Placements(), func(p Placement) bool { return p.Origin.Kind == Product }) {
+			continue // what is done there is not known either
 		}
 		x, err := c.follow(best.image.name, data, best.wanted, best.args, again)
 		if err != nil || x == nil {

@@ -264,7 +264,11 @@ func (f *image) copy(s *Stage, from string, c instructions.SourcesAndDest, excep
 	for _, src := range c.SourcePaths {
 		switch {
 		case strings.Contains(src, "://"):
-			s.Files.Place(path.Join(dst, path.Base(src)), Origin{Kind: Network, Ref: src}, e)
+			at := dst
+			if into {
+				at = path.Join(dst, path.Base(src))
+			}
+			s.Files.Place(at, Origin{Kind: Network, Ref: src}, e)
 			s.Notes.Remark("the upstream's image downloads "+src, e)
 		case from == "":
 			f.copySource(s, src, dst, into, except, e)

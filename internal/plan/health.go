@@ -11,7 +11,7 @@ import (
 )
 
 // healthURL finds what a health check asks for.
-var healthURL = regexp.MustCompile(`https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\])(?::([0-9]+))?(/[^\s"'|;)]*)?`)
+var healthURL = regexp.MustCompile(`https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\])(?::([0-9]*))?(/[^\s"'|;)]*)?`)
 
 // health is the path that answers once the main process is ready: what a health check of the image or of the compose file asks
 // for, else a route of the tree that is named for it.

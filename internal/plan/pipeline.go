@@ -258,6 +258,7 @@ func (r *jobRun) download(s step, e Evidence) error {
 			if err := other.run(j); err != nil {
 				return err
 			}
+			r.stage.Unrecognised = append(r.stage.Unrecognised, other.stage.Unrecognised...) // they prepare this one, too
 			r.take(other, up, to, e)
 			break
 		}

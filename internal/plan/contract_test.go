@@ -1,0 +1,254 @@
+package plan_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"headwater/internal/plan"
+	"headwater/internal/recipe"
+)
+
+// about tells whether a question is open on a key of the recipe.
+func about(p *plan.Plan, key string) bool {
+	return slices.ContainsFunc(p.Questions, func(q plan.Question) bool { return strings.HasPrefix(q.About, key) })
+}
+
+// How the service is run is read off the last stage and the compose file.
+func TestContract(t *testing.T) {
+	t.Parallel()
+	p := planned(t,
+		"Dockerfile", `FROM python:3.13-slim-trixie
+RUN adduser --system --uid 1500 --group --no-create-home app && mkdir -p /data /cache && chown app:app /data && ln -s /data /srv/data
+ARG PORT=9000
+ENV PATH="/app/bin:$PATH" LISTEN=0.0.0.0:${PORT} PIP_NO_CACHE_DIR=1 EMPTY=
+WORKDIR /app
+COPY bin ./bin
+EXPOSE 9001/udp ${PORT}
+USER app
+HEALTHCHECK CMD wget -q http://localhost:${PORT}/-/ready || exit 1
+ENTRYPOINT ["dumb-init", "--", "serve"]
+CMD ["web"]
+`,
+		"bin/serve", "",
+		"compose.yml", `
+x-app: &app
+  build: .
+  image: example.invalid/team/thing:2.5.0
+  environment: &env
+    DATABASE_URL: postgresql://thing:${DB_PASSWORD:?}@db/thing?sslmode=disable
+    SESSION_KEY: ${SESSION_KEY:?a secret}
+    TITLE: ${TITLE:-A title costs $$5}
+    PUBLIC_URL: ${PUBLIC_URL:-}
+  volumes: [uploads:/uploads, /etc/localtime:/etc/localtime, ./conf.yml:/app/conf.yml, /var/run/docker.sock:/var/run/docker.sock]
+services:
+  db:
+    image: postgres:16-alpine
+    environment: {POSTGRES_USER: thing, POSTGRES_PASSWORD: "${DB_PASSWORD:?}"}
+  migrate: {<<: *app, command: migrate --now}
+  web:
+    <<: *app
+    ports: ["80:9000"]
+    depends_on: {migrate: {condition: service_completed_successfully}}
+  worker:
+    <<: *app
+    command: [worker, "--all"]
+    environment: {<<: *env, QUEUE: redis://cache}
+    depends_on: [cache]
+  cache: {image: redis:7}
+`)
+	want := recipe.Package{
+		Root: "runtime", Layout: map[string]string{"/app/bin": "bin:bin"}, Links: map[string]string{"/srv/data": "/data"},
+		Env: map[string]string{
+			"PATH":   "/app/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+			"LISTEN": "0.0.0.0:9000", "TITLE": "A title costs $5",
+		},
+		Secrets: []string{"SESSION_KEY"}, Workdir: "/app", Command: []string{"/app/bin/serve"}, User: "1500:1500", Volumes: []string{"/data", "/uploads"},
+		Migrate: []string{"migrate", "--now"},
+		Processes: map[string]recipe.Process{
+			"web": {Args: []string{"web"}, Port: 9000, Health: "/-/ready"}, "worker": {Args: []string{"worker", "--all"}},
+		},
+	}
+	if diff := cmp.Diff(want, p.Recipe.Package); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(map[string]recipe.Service{"db": {
+		Kind: "postgresql", Root: "postgresql", Env: map[string]string{"DATABASE_URL": "postgresql://${user}:${password}@${host}:${port}/${database}?sslmode=disable"},
+	}}, p.Recipe.Services); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(map[string]recipe.Root{
+		"runtime":    {Suites: []string{"trixie", "trixie-security"}, Packages: []string{"ca-certificates", "python3", "tzdata"}},
+		"postgresql": {Suites: []string{"trixie", "trixie-security"}, Packages: []string{"postgresql-17"}},
+	}, p.Recipe.Roots); diff != "" {
+		t.Error(diff)
+	}
+	if p.Recipe.Name != "thing" || p.Recipe.Release != "2.5.0" {
+		t.Errorf("%s %s", p.Recipe.Name, p.Recipe.Release)
+	}
+	if !about(p, "services") { // the worker's cache
+		t.Errorf("%+v", p.Questions)
+	}
+	if e := p.Evidence["package.user"]; len(e) != 1 || e[0].Line != 8 {
+		t.Errorf("%v", e)
+	}
+}
+
+// A database that is named in parts is put together of parts.
+func TestDatabaseInParts(t *testing.T) {
+	t.Parallel()
+	p := planned(t,
+		"Dockerfile", "FROM debian\nCOPY run /app/run\nCMD [\"/app/run\"]\nEXPOSE 8080\n", "run", "",
+		"compose.yml", `
+services:
+  postgresql:
+    image: postgres:17
+    environment: {POSTGRES_DB: "${PG_DB:-app}", POSTGRES_PASSWORD: "${PG_PASS:?}", POSTGRES_USER: "${PG_USER:-app}"}
+  server:
+    image: ${IMAGE:-example.invalid/thing/server}:${TAG:-1.2.3}
+    command: [server]
+    ports: ["8080:8080"]
+    environment:
+      - APP_POSTGRESQL__HOST=postgresql
+      - APP_POSTGRESQL__PORT=5432
+      - APP_POSTGRESQL__NAME=${PG_DB:-app}
+      - APP_POSTGRESQL__PASSWORD=${PG_PASS}
+      - APP_POSTGRESQL__USER=${PG_USER:-app}
+      - APP_DSN=host=postgresql user=app password=x dbname=app
+      - APP_LOCALE
+`)
+	want := map[string]string{
+		"APP_POSTGRESQL__HOST": "${host}", "APP_POSTGRESQL__PORT": "${port}", "APP_POSTGRESQL__NAME": "${database}", "APP_POSTGRESQL__PASSWORD": "${password}",
+		"APP_POSTGRESQL__USER": "${user}", "APP_DSN": "host=${host} user=${user} password=${password} dbname=${database} port=${port}",
+	}
+	if diff := cmp.Diff(want, p.Recipe.Services["postgresql"].Env); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(map[string]recipe.Process{"server": {Args: []string{"server"}, Port: 8080}}, p.Recipe.Package.Processes); diff != "" {
+		t.Error(diff)
+	}
+	if len(p.Recipe.Package.Secrets)+len(p.Recipe.Package.Env) > 0 || p.Recipe.Name != "thing" || p.Recipe.Release != "1.2.3" {
+		t.Errorf("%+v", p.Recipe)
+	}
+}
+
+// Each way of saying what is started, as whom, and where.
+func TestStartAndUser(t *testing.T) {
+	t.Parallel()
+	const drop = "#!/bin/sh\n# su-exec keeps the environment\nRUN_AS=${RUN_AS:-10001}\nif [ \"$(id -u)\" = 0 ]; then\n  exec su-exec \"$RUN_AS:$RUN_AS\" \"$0\" \"$@\"\nfi\nexec \"$@\"\n"
+	tests := []struct {
+		name, image, script string
+		command, args       []string
+		user                string
+		asks                string // key of a question
+	}{
+		{"an entry point and its arguments", "ENTRYPOINT [\"/a\", \"b\"]\nCMD [\"c\"]", "", []string{"/a", "b"}, []string{"c"}, "", ""},
+		{"no entry point", `CMD ["./x/run", "all"]`, "", []string{"/w/x/run", "all"}, []string{}, "", ""},
+		{"a shell's text of plain words", "CMD exec run --all", "", []string{"run", "--all"}, []string{}, "", ""},
+		{"a shell's text", "CMD run | tee $LOG", "", []string{"/bin/sh", "-c", "run | tee $LOG"}, []string{}, "", ""},
+		{"an init program with options", `ENTRYPOINT ["/usr/bin/tini", "-g", "--", "run"]`, "", []string{"run"}, []string{}, "", ""},
+		{"an init program as the entry point", "ENTRYPOINT [\"tini\", \"--\"]\nCMD [\"run\", \"x\"]", "", []string{"run", "x"}, []string{}, "", ""},
+		{"nothing", "EXPOSE 1", "", []string{}, []string{}, "", "package.command"},
+		{"a user by number", "USER 65534\nCMD [\"a\"]", "", []string{"a"}, []string{}, "65534:65534", ""},
+		{"a user of BusyBox", "RUN addgroup -g 77 g && adduser -S -D -H -u 66 -G g u\nUSER u\nCMD [\"a\"]", "", []string{"a"}, []string{}, "66:77", ""},
+		{"a user of shadow", "RUN groupadd --gid=77 g && useradd -r -m -d /x -g g -u 66 u\nUSER u:g\nCMD [\"a\"]", "", []string{"a"}, []string{}, "66:77", ""},
+		{"a user with no number", "RUN useradd -m u\nUSER u\nCMD [\"a\"]", "", []string{"a"}, []string{}, "1000:1000", ""},
+		{"a user that nobody adds", "USER someone\nCMD [\"a\"]", "", []string{"a"}, []string{}, "", "package.user"},
+		{"an entry point that drops privileges", `ENTRYPOINT ["/x/start"]`, drop, []string{"/x/start"}, []string{}, "10001:10001", ""},
+		{"an entry point that drops privileges to nobody knows whom", `ENTRYPOINT ["/x/start"]`, "exec gosu \"$PUID:$PGID\" /app \"$@\"\n", []string{"/x/start"}, []string{}, "", "package.user"},
+	}
+	for _, c := range tests {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := planned(t, "Dockerfile", "FROM debian\nWORKDIR /w\nCOPY start /x/start\n"+c.image+"\n", "start", c.script)
+			if diff := cmp.Diff(c.command, p.Recipe.Package.Command); diff != "" {
+				t.Error(diff)
+			}
+			for _, process := range p.Recipe.Package.Processes {
+				if diff := cmp.Diff(c.args, process.Args); diff != "" {
+					t.Error(diff)
+				}
+			}
+			if p.Recipe.Package.User != c.user {
+				t.Errorf("user %q", p.Recipe.Package.User)
+			}
+			for _, key := range []string{"package.command", "package.user"} {
+				if about(p, key) != (c.asks == key) {
+					t.Errorf("%s: %+v", key, p.Questions)
+				}
+			}
+		})
+	}
+}
+
+// A port that an ordinary user may not listen on is another, where a variable of the image says which; else it is a question.
+func TestPrivilegedPort(t *testing.T) {
+	t.Parallel()
+	const image = "FROM debian\nCOPY run /run.sh\nCMD [\"/run.sh\"]\nEXPOSE 80\n"
+	p := planned(t, "Dockerfile", image+"ENV SERVER_PORT=80\nHEALTHCHECK CMD curl -f http://127.0.0.1:$SERVER_PORT/up\n", "run", "")
+	if diff := cmp.Diff(map[string]recipe.Process{"server": {Args: []string{}, Port: 8080, Health: "/up"}}, p.Recipe.Package.Processes); diff != "" || p.Recipe.Package.Env["SERVER_PORT"] != "8080" {
+		t.Error(diff, p.Recipe.Package.Env)
+	}
+	if p = planned(t, "Dockerfile", image, "run", ""); !about(p, "package.processes") {
+		t.Errorf("%+v", p.Questions)
+	}
+}
+
+// Where no health check asks for a path, a route that is named for it is taken: what is ready before what lives, as it is mounted.
+func TestHealthRoute(t *testing.T) {
+	t.Parallel()
+	p := planned(t, "Dockerfile", "FROM debian\nCOPY run /run.sh\nCMD [\"/run.sh\"]\nEXPOSE 8080\n", "run", "",
+		"server/routes.go", "r.Get(\"/health/live\", x)\nr.Get(\"/health/ready\", x)\n", "server/ask.go", "get(base + \"/-/health/ready\")", "docs/api.go", `"/v9/health/ready"`, "server/x_test.go", `"/readyz"`,
+	)
+	if got := p.Recipe.Package.Processes["server"].Health; got != "/-/health/ready" {
+		t.Error(got)
+	}
+}
+
+// The layout is free of what would hide the root's own folders, and says what came from elsewhere.
+func TestLayoutTraps(t *testing.T) {
+	t.Parallel()
+	p := planned(t,
+		"Dockerfile", `FROM debian AS build
+WORKDIR /src
+COPY . .
+RUN bake app.bin assets
+FROM golang AS tools
+FROM debian
+COPY --from=example.invalid/uv:1 /uv /uvx /bin/
+COPY --from=tools /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+COPY --from=example.invalid/odd /odd /opt/odd
+ADD https://example.invalid/gosu-amd64 /usr/local/bin/gosu
+COPY rootfs /
+COPY --from=build /src/app.bin /bin/app
+COPY --from=build /src/assets /app/static
+COPY app /app
+COPY app/conf.ini /app/conf.ini
+COPY more /app
+RUN ln -s /app/run /bin/run
+CMD ["app"]
+`,
+		"rootfs/etc/app.conf", "", "rootfs/usr/bin/helper", "", "app/main.py", "", "app/conf.ini", "", "more/extra.py", "", "more/main.py", "",
+	)
+	want := map[string]string{
+		"/etc/app.conf": "app-2:rootfs/etc/app.conf", "/usr/bin/helper": "helper:rootfs/usr/bin/helper", "/usr/bin/app": "plain:app.bin", "/app/static": "plain:assets",
+		"/app": "app:app", "/app/extra.py": "extra:more/extra.py", "/app/main.py": "main:more/main.py",
+	}
+	if diff := cmp.Diff(want, p.Recipe.Package.Layout); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(map[string]string{"/usr/bin/run": "/app/run"}, p.Recipe.Package.Links); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"ca-certificates", "gosu"}, p.Recipe.Roots["runtime"].Packages); diff != "" {
+		t.Error(diff)
+	}
+	if !about(p, "package.layout./opt/odd") {
+		t.Errorf("%+v", p.Questions)
+	}
+	if problems := p.Recipe.Check(); problems != nil {
+		t.Error(problems)
+	}
+}
