@@ -192,6 +192,9 @@ func (a *assembly) component(b *Build) string {
 
 // inputs are the source's files and other components' outputs that a build sees.
 func (a *assembly) inputs(b *Build, name, dir string) {
+	if b.Alone {
+		return
+	}
 	var src []string
 	for _, p := range b.Before.Placements() {
 		rel := relativeTo(b.Dir, p.At)
@@ -223,8 +226,8 @@ func (a *assembly) inputs(b *Build, name, dir string) {
 			place, has := a.part(p)
 			component, part, _ := strings.Cut(has, ":")
 			delete(a.requesting, b)
-			if place != p.At {
-				at = place
+			if slices.ContainsFunc(p.Origin.Build.Outputs, func(o Output) bool { return o.Whole && o.At == place }) {
+				at = place // it is of use at its own place alone
 			}
 			a.use(name, recipe.Use{Component: component, Path: part, At: at}, p.Evidence)
 		}

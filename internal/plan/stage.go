@@ -92,6 +92,7 @@ type Build struct {
 	Programs   []string    // executables that its outputs bring, as far as the tree tells
 	Sources    []string    // globs of the files it sees, from the tree's top; nil means what stands below Dir
 	Only       bool        // it makes nothing but its outputs
+	Alone      bool        // it sees Sources and nothing else that stands in its stage
 	Evidence   []Evidence
 }
 

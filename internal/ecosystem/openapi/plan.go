@@ -53,7 +53,7 @@ func (Recogniser) Recognise(c plan.Command, s *plan.Stage) (bool, error) {
 		options["properties"] = g.properties
 	}
 	b := s.NewBuild("openapi", dir, c.Evidence)
-	b.Folder, b.Name, b.Options = ".", "client-"+short(g.name), options
+	b.Folder, b.Name, b.Options, b.Alone = ".", "client-"+short(g.name), options, true
 	for _, key := range []string{"schema", "config", "templates"} {
 		if name, ok := options[key].(string); ok {
 			b.Sources = append(b.Sources, name)
