@@ -14,6 +14,7 @@ working directory.
     hook          "wheel", "editable", "requires-wheel" or "requires-editable"
     name          the normalised name that the result must have
     version       the version that it must have, "" for any
+    crates        the crates that its part in Rust is built of: list of {path: of the .crate, name: of its folder, sha256}
 
 The result is in the folder OUT: one wheel, without compression and always in the same order, or requires.json.
 """
@@ -131,6 +132,21 @@ def open_source(spec):
     return os.path.join(work, tops[0])
 
 
+def lay_crates(crates):
+    """Makes the crates cargo's only source, by its settings for the user."""
+    vendor, home = os.path.join(os.getcwd(), "crates"), os.path.join(os.getcwd(), "cargo")
+    os.makedirs(vendor)
+    os.makedirs(home)
+    for crate in crates:
+        unpack_tar(crate["path"], vendor)
+        with open(os.path.join(vendor, clean(crate["name"]), ".cargo-checksum.json"), "w") as f:
+            json.dump({"files": {}, "package": crate["sha256"]}, f)
+    with open(os.path.join(home, "config.toml"), "w") as f:
+        f.write(f'[source.crates-io]\nreplace-with = "locked"\n[source.locked]\ndirectory = "{vendor}"\n[net]\noffline = true\n')
+    os.environ["CARGO_HOME"] = home
+    os.environ["CARGO_NET_OFFLINE"] = "true"
+
+
 def load_backend(spec, folder):
     paths = []
     for p in spec["backendPath"] or []:
@@ -176,6 +192,8 @@ def repack(wheel, out, spec):
 
 def run(spec, out):
     folder = open_source(spec)
+    if spec.get("crates"):
+        lay_crates(spec["crates"])
     os.chdir(folder)
     backend = load_backend(spec, folder)
     hook = spec["hook"]

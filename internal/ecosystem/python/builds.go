@@ -32,6 +32,10 @@ func (l *locker) sdist(ctx context.Context, a artifact.Artifact) error {
 	if err != nil {
 		return err
 	}
+	crates, err := readCrates(file)
+	if err != nil {
+		return err
+	}
 	fetch, err := l.Maker.Fetch(a)
 	if err != nil {
 		return err
@@ -41,6 +45,12 @@ func (l *locker) sdist(ctx context.Context, a artifact.Artifact) error {
 	})
 	if err != nil {
 		return err
+	}
+	for _, c := range crates {
+		if err := l.take(c); err != nil {
+			return err
+		}
+		b.Crates = append(b.Crates, c.File)
 	}
 	l.data.SDists[a.File] = b
 	return nil
@@ -55,6 +65,11 @@ func (l *locker) keep(ctx context.Context, a artifact.Artifact) (bool, error) {
 	a.Size = l.old.files[a.File].Size
 	if err := l.take(a); err != nil {
 		return false, err
+	}
+	for _, c := range old.Crates {
+		if err := l.take(l.old.files[c]); err != nil {
+			return false, err
+		}
 	}
 	l.data.SDists[a.File] = old
 	return true, l.keepEnv(ctx, old.Env)

@@ -46,6 +46,7 @@ type build struct {
 	Added       []string `json:"added,omitempty"`       // as the recipe asks, sorted
 	Dynamic     []string `json:"dynamic,omitempty"`     // as the backend asks, sorted
 	Env         []string `json:"env"`                   // files that the build environment is made of, sorted
+	Crates      []string `json:"crates,omitempty"`      // files of the crates that its part in Rust is built of, sorted
 }
 
 // parseData reads a locked component's Data and sees to it that every file it names is among the artifacts.
@@ -72,6 +73,13 @@ func parseData(c lock.Component) (data, map[string]artifact.Artifact, error) {
 	}
 	for _, sdist := range sortedKeys(d.SDists) {
 		named = append(append(named, sdist), d.SDists[sdist].Env...)
+	}
+	for _, sdist := range sortedKeys(d.SDists) {
+		for _, file := range d.SDists[sdist].Crates {
+			if a, ok := files[file]; !ok || a.Ecosystem != artifact.Cargo {
+				return d, nil, fmt.Errorf("read lock: crate %s has no artifact", file)
+			}
+		}
 	}
 	for _, file := range named {
 		if _, ok := files[file]; !ok {

@@ -308,6 +308,7 @@ func (l *locker) result() (lock.Component, error) {
 			if !keep[f] {
 				keep[f] = true
 				reach(l.data.SDists[f].Env)
+				reach(l.data.SDists[f].Crates)
 			}
 		}
 	}

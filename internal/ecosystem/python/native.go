@@ -68,7 +68,7 @@ func nativeTable() map[string]native {
 		"ruamel-yaml-clib":     {},
 		"tokenizers":           {rust: true, cxx: true},
 		"uvloop":               {build: []string{"autoconf", "automake", "libtool", "make"}},
-		"uwsgi":                {sdist: true, build: []string{"libpcre2-dev", "libssl-dev", "zlib1g-dev", "libxml2-dev"}, run: []string{"libpcre2-8-0", "libxml2"}},
+		"uwsgi":                {sdist: true},
 		"watchfiles":           {rust: true},
 		"xmlsec":               {build: []string{"libxml2-dev", "libxmlsec1-dev", "libxmlsec1-openssl", "libltdl-dev", "libssl-dev", "pkgconf"}, run: []string{"libxmlsec1-openssl", "libxml2", "libltdl7"}},
 		"zstandard":            {build: []string{"libzstd-dev"}, run: []string{"libzstd1"}},

@@ -67,6 +67,13 @@ type hookSpec struct {
 	Hook        string            `json:"hook"`
 	Name        string            `json:"name"`
 	Version     string            `json:"version"`
+	Crates      []crateSpec       `json:"crates,omitempty"`
+}
+
+type crateSpec struct {
+	Path   nix.StorePath `json:"path"`
+	Name   string        `json:"name"` // of its folder
+	SHA256 string        `json:"sha256"`
 }
 
 // hookNode runs a hook of a package's build backend in an environment of its build requirements.
@@ -85,6 +92,15 @@ func (m *maker) hook(h hookNode) (*dag.Node, error) {
 	}
 	if h.source != nil {
 		inputs = append(inputs, h.source)
+	}
+	for _, file := range h.build.Crates {
+		a := m.files[file]
+		fetch, err := m.Fetch(a)
+		if err != nil {
+			return nil, err
+		}
+		inputs = append(inputs, fetch)
+		h.spec.Crates = append(h.spec.Crates, crateSpec{Path: fetch.Path(), Name: a.Name + "-" + a.Version, SHA256: a.Hash.Base16()})
 	}
 	h.spec.Backend, h.spec.BackendPath = h.build.Backend, h.build.BackendPath
 	environment, err := json.Marshal(installSpec{Venv: buildEnv, Python: m.interpreter, Wheels: env})

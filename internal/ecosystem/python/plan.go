@@ -155,6 +155,9 @@ func (p planner) script(words []string, at int) error {
 			return p.collectStatic(words, plan.Abs(p.c.Dir, words[at]))
 		}
 	}
+	if _, ok := p.SourceOf(plan.Abs(p.c.Dir, words[at])); !ok {
+		return nil // what it is, something else asks: it is no file of the source
+	}
 	return p.run(words)
 }
 
@@ -177,9 +180,18 @@ func (p planner) run(words []string) error {
 // plain is the build of commands of a folder, with one more command.
 func (p planner) plain(words []string) *plan.Build {
 	b := p.BuildAt("plain", p.c.Dir, p.c.Evidence)
+	if from, ok := p.SourceOf(p.c.Dir); ok && b.Folder == "" {
+		b.Folder = from
+		p.place(b) // programs find their environment and their settings by where they are
+	}
 	c := p.c
 	c.Args = words
 	b.Commands = append(b.Commands, c)
+	for k, v := range p.c.Env {
+		if k != "PATH" && k != "HOME" {
+			b.Env[k] = v
+		}
+	}
 	if search := p.c.Env["PATH"]; search != "" {
 		b.Env["PATH"] = withSystem(search)
 	}

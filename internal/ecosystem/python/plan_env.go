@@ -73,7 +73,7 @@ func (p planner) fill(venv string) *plan.Build {
 		return old
 	}
 	b := p.NewBuild("python", p.c.Dir, p.c.Evidence)
-	b.Name = "env"
+	b.Name, b.Only = "env", true
 	if old != nil {
 		b.Name, b.Dir, b.Folder, b.At, b.Sources = old.Name, old.Dir, old.Folder, old.At, slices.Clone(old.Sources)
 		b.Needs, b.RunNeeds, b.Programs = slices.Clone(old.Needs), slices.Clone(old.RunNeeds), slices.Clone(old.Programs)

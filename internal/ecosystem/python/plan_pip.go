@@ -275,7 +275,7 @@ func (p planner) wheel(words []string) error {
 		}
 	}
 	b := p.NewBuild("python", p.c.Dir, p.c.Evidence)
-	b.Options["venv"] = exported
+	b.Options["venv"], b.Only = exported, true
 	if err := p.pipFill(b, operands, flags); err != nil {
 		return err
 	}

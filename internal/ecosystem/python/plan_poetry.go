@@ -198,7 +198,7 @@ func (p planner) poetryExport(dir string, flags []flag) error {
 	}
 	flags = append(slices.Clone(flags), flag{"--no-root", ""})
 	b := p.NewBuild("python", dir, p.c.Evidence)
-	b.Options["venv"] = exported
+	b.Options["venv"], b.Only = exported, true
 	p.Makes(b, plan.Output{At: plan.Abs(p.c.Dir, out), File: true}, p.c.Evidence)
 	return p.poetryFill(b, dir, flags)
 }

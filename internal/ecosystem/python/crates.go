@@ -1,0 +1,148 @@
+package python
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bufio"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+
+	"headwater/internal/artifact"
+	"headwater/internal/nix"
+)
+
+// An sdist with a part in Rust has a Cargo.lock, which pins the crates it is built of. They are locked as artifacts, unpacked
+// beside the sdist and named to cargo as its only source, which works offline.
+
+// ParseCrates reads the crates that a Cargo.lock takes from the registry. One from a git repository is an error, and so is one
+// without a hash.
+func ParseCrates(data []byte) ([]artifact.Artifact, error) {
+	var l struct {
+		Package []struct{ Name, Version, Source, Checksum string }
+	}
+	if err := toml.Unmarshal(data, &l); err != nil {
+		return nil, fmt.Errorf("read Cargo.lock: %w", tomlError(err))
+	}
+	var out []artifact.Artifact
+	var errs []error
+	for _, p := range l.Package {
+		switch {
+		case p.Source == "":
+			continue // a member of the workspace
+		case strings.HasPrefix(p.Source, "git+"):
+			errs = append(errs, &UnsupportedError{What: fmt.Sprintf("crate %s %s comes from a git repository (%s)", p.Name, p.Version, p.Source)})
+			continue
+		case !namePattern.MatchString(p.Name) || p.Version == "" || strings.ContainsAny(p.Version, "/\\\x00 \n") || strings.Contains(p.Version, ".."):
+			errs = append(errs, fmt.Errorf("%.100q %.100q is not the name and version of a crate", p.Name, p.Version))
+			continue
+		}
+		hash, err := nix.ParseHash(nix.SHA256, p.Checksum)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("crate %s %s: %w", p.Name, p.Version, err))
+			continue
+		}
+		out = append(out, artifact.Artifact{Ecosystem: artifact.Cargo, Name: p.Name, Version: p.Version, File: p.Name + "-" + p.Version + ".crate", Hash: hash})
+	}
+	slices.SortFunc(out, func(a, b artifact.Artifact) int { return strings.Compare(a.File, b.File) })
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("read Cargo.lock: %w", err)
+	}
+	return out, nil
+}
+
+// crateFiles are what an sdist has of cargo's.
+type crateFiles struct {
+	manifest bool
+	locks    map[string][]byte // by path
+}
+
+// readCrates finds the Cargo.lock of the sdist at file. It is the shallowest where there are several; nil if it has no part in Rust.
+func readCrates(file string) ([]artifact.Artifact, error) {
+	found := crateFiles{locks: map[string][]byte{}}
+	if err := eachFile(file, found.add); err != nil {
+		return nil, fmt.Errorf("read sdist: %w", err)
+	}
+	var best string
+	for _, name := range sortedKeys(found.locks) {
+		if best == "" || strings.Count(name, "/") < strings.Count(best, "/") {
+			best = name
+		}
+	}
+	switch {
+	case best != "":
+		return ParseCrates(found.locks[best])
+	case found.manifest:
+		return nil, &UnsupportedError{What: "it has a part in Rust and no Cargo.lock that pins the crates of that"}
+	}
+	return nil, nil
+}
+
+func (c *crateFiles) add(name string, open func() (io.ReadCloser, error)) error {
+	switch path.Base(name) {
+	case "Cargo.toml":
+		c.manifest = c.manifest || strings.Count(name, "/") <= 3 && !strings.Contains(name, "/test")
+	case "Cargo.lock":
+		r, err := open()
+		if err != nil {
+			return err
+		}
+		data, err := readLimited(r)
+		if err = errors.Join(err, r.Close()); err != nil {
+			return err
+		}
+		c.locks[name] = data
+	}
+	return nil
+}
+
+// eachFile calls visit for every regular file of an sdist, in its order.
+func eachFile(file string, visit func(name string, open func() (io.ReadCloser, error)) error) (err error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	b := bufio.NewReader(f)
+	magic, err := b.Peek(4)
+	if err != nil {
+		return err
+	}
+	if string(magic) == "PK\x03\x04" {
+		z, err := zip.OpenReader(file)
+		if err != nil {
+			return err
+		}
+		for _, e := range z.File {
+			if err == nil && e.Mode().IsRegular() {
+				err = visit(e.Name, e.Open)
+			}
+		}
+		return errors.Join(err, z.Close())
+	}
+	z, err := gzip.NewReader(b)
+	if err != nil {
+		return err
+	}
+	t := tar.NewReader(io.LimitReader(z, maxSDist))
+	for {
+		h, err := t.Next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		case h.Typeflag == tar.TypeReg:
+			if err := visit(h.Name, func() (io.ReadCloser, error) { return io.NopCloser(t), nil }); err != nil {
+				return err
+			}
+		}
+	}
+}
