@@ -216,7 +216,11 @@ func (a *assembly) runtime() {
 	for _, name := range b.runs(a.stage.Evidence, a.Notes) {
 		installed = append(installed, Installed{Manager: "apt", Name: name, Evidence: Evidence{File: a.stage.Evidence.File, Line: a.stage.Evidence.Line, Rule: "the base image has it"}})
 	}
-	r, evidence := packageRoot(b.release(a.stage.Evidence, a.Notes), slices.Concat(installed, a.stage.Packages), a.Notes)
+	installed = append(installed, a.stage.Packages...)
+	for _, made := range a.order {
+		installed = append(installed, made.RunNeeds...)
+	}
+	r, evidence := packageRoot(b.release(a.stage.Evidence, a.Notes), installed, a.Notes)
 	r.Packages = slices.DeleteFunc(r.Packages, initProgram)
 	a.recipe.Roots["runtime"] = r
 	a.prove("roots.runtime", evidence...)
