@@ -19,10 +19,12 @@ import (
 	"headwater/internal/lock"
 	"headwater/internal/pathroot"
 	"headwater/internal/recipe"
+	"headwater/internal/recipe/merge"
 	"headwater/internal/registry"
 	"headwater/internal/run"
 	"headwater/internal/sandbox"
 	"headwater/internal/source"
+	"headwater/internal/source/obtain"
 )
 
 // The exit codes. They are part of the command line's contract.
@@ -82,9 +84,9 @@ func exitCode(err error, interrupted bool) int {
 		return exitFailed
 	case is[*usageError](err), is[*recipe.InvalidError](err), is[*recipe.SyntaxError](err), is[*graph.StaleLockError](err), is[*lock.FormatError](err), is[*lock.SyntaxError](err),
 		is[*source.BadTreeError](err), is[*inputError](err), is[*export.OccupiedError](err), is[*export.InexpressibleError](err), is[*registry.SettingsError](err), is[*cache.AddressError](err), is[*engine.ContentError](err),
-		is[*pathroot.UnfitError](err), is[*pathroot.ChangedError](err), is[*daemon.AddressError](err):
+		is[*obtain.UnknownError](err), is[*obtain.BadArchiveError](err), is[*merge.SyntaxError](err), is[*pathroot.UnfitError](err), is[*pathroot.ChangedError](err), is[*daemon.AddressError](err):
 		return exitInput
-	case is[*fetch.Error](err), is[*fetch.GoneError](err), is[*sandbox.Unavailable](err), is[*registry.UnknownError](err), is[*run.PortError](err), is[*cache.Error](err), is[*net.OpError](err), is[*fs.PathError](err), is[*os.SyscallError](err), is[*daemon.ConnectError](err), is[*daemon.Error](err),
+	case is[*obtain.GitError](err), is[*fetch.Error](err), is[*fetch.GoneError](err), is[*sandbox.Unavailable](err), is[*registry.UnknownError](err), is[*run.PortError](err), is[*cache.Error](err), is[*net.OpError](err), is[*fs.PathError](err), is[*os.SyscallError](err), is[*daemon.ConnectError](err), is[*daemon.Error](err),
 		is[*pathroot.MissingError](err), is[*dag.MissingError](err):
 		return exitEnvironment
 	}

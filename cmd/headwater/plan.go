@@ -2,12 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -18,7 +14,9 @@ import (
 	"headwater/internal/ecosystem/openapi"
 	"headwater/internal/ecosystem/python"
 	"headwater/internal/plan"
+	"headwater/internal/recipe/merge"
 	"headwater/internal/source"
+	"headwater/internal/source/obtain"
 )
 
 // recognisers lists who knows the commands that upstreams build with.
@@ -39,18 +37,26 @@ func (a *app) planCommand() *cobra.Command {
 		Use:   "plan SOURCE",
 		Short: "Infer a recipe from an upstream's tree, with the evidence for it",
 		Long: `Infer a recipe from an upstream's tree: components, toolchains, roots, layout, processes. Each line says where it comes from.
-What the tree does not tell is an open question. Nothing is run, and nothing but the tree is read.`,
+What the tree does not tell is an open question. Nothing is run, and nothing but the tree is read.
+
+SOURCE is the folder of the upstream's tree, an archive of it (.tar.gz, .tar.xz, .tar, .zip), a commit of a git repository on this
+machine (DIR@REF) or of one elsewhere (URL or URL@REF, which this machine's own git fetches). What is not a folder is unpacked into
+the user's cache.
+
+With -o the recipe is written into a folder. Where that has one already, it is planned anew: what you edited stays, what upstream changed
+moves, and where both changed one thing, your value is kept, the difference is shown and the exit code is 1. What plan wrote itself is
+kept for that beside the recipe, in headwater.plan; keep both in version control.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return &usageError{errors.New("plan takes one argument: the folder of the upstream's tree")}
+				return &usageError{errors.New("plan takes one argument: the upstream's tree")}
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error { return a.plan(cmd.Context(), args[0], o) },
 	}
 	f := cmd.Flags()
-	f.StringVarP(&o.out, "out", "o", "", "write headwater.yaml into this folder instead of printing it")
-	f.BoolVar(&o.explain, "explain", false, "say of each fact where it comes from")
+	f.StringVarP(&o.out, "out", "o", "", "write headwater.yaml into this folder, or merge it with the one there, instead of printing it")
+	f.BoolVar(&o.explain, "explain", false, "print each fact with where it comes from, for people, instead of the recipe")
 	f.StringVar(&o.plan.Name, "name", "", "name of the service (default: the source's folder)")
 	f.StringVar(&o.plan.Release, "release", "", "the upstream's version (default: what the tree says)")
 	f.StringVar(&o.plan.Dockerfile, "dockerfile", "", "Dockerfile to follow, in the tree (default: the one that ships)")
@@ -59,83 +65,99 @@ What the tree does not tell is an open question. Nothing is run, and nothing but
 	return cmd
 }
 
-func (a *app) plan(_ context.Context, src string, o planOptions) error {
-	t, err := source.Open(src)
+func (a *app) plan(ctx context.Context, src string, o planOptions) error {
+	p, at, err := a.planSource(ctx, src, o)
 	if err != nil {
-		return &inputError{err, "give the folder of the upstream's tree"}
+		return err
+	}
+	conflicts, err := a.renderPlan(p, at, o)
+	if err != nil {
+		return err
+	}
+	var problems []error
+	if p.Uncertain() {
+		problems = append(problems, &failedCheck{errors.New("the plan is not sure what the main product is: see the open questions")})
+	}
+	if len(conflicts) > 0 {
+		problems = append(problems, &failedCheck{fmt.Errorf("%d edits of the recipe and the new plan differ: your values were kept, see above", len(conflicts))})
+	}
+	return errors.Join(problems...)
+}
+
+// planSource plans what src names, and tells in which folder it is.
+func (a *app) planSource(ctx context.Context, src string, o planOptions) (*plan.Plan, string, error) {
+	found, err := obtain.Find(ctx, src, obtain.Options{Cache: filepath.Join(a.xdg("XDG_CACHE_HOME", ".cache"), "sources")})
+	if err != nil {
+		return nil, "", err
+	}
+	t, err := source.Open(found.Dir)
+	if err != nil {
+		return nil, "", &inputError{err, "give the folder of the upstream's tree"}
 	}
 	o.plan.Recognisers = recognisers()
 	o.plan.Args = map[string]string{}
 	for _, arg := range o.args {
 		k, v, ok := strings.Cut(arg, "=")
 		if !ok {
-			return &usageError{fmt.Errorf("--build-arg %s is not NAME=VALUE", arg)}
+			return nil, "", &usageError{fmt.Errorf("--build-arg %s is not NAME=VALUE", arg)}
 		}
 		o.plan.Args[k] = v
 	}
 	if o.plan.Name == "" {
-		abs, err := filepath.Abs(src)
-		if err != nil {
-			return err
+		if o.plan.Name, err = plannedName(o.out); err != nil {
+			return nil, "", err
 		}
-		o.plan.Name = plan.ComponentName(filepath.Base(abs) + ".x")
+	}
+	if o.plan.Name == "" {
+		o.plan.Name = plan.ComponentName(found.Name + ".x")
 	}
 	p, err := plan.New(plan.NewTree(t.FS(), t.Paths()), o.plan)
 	if err != nil {
-		return &inputError{err, ""}
+		return nil, "", &inputError{err, ""}
 	}
-	if err := a.renderPlan(p, src, o); err != nil {
-		return err
-	}
-	if p.Uncertain() {
-		return &failedCheck{errors.New("the plan is not sure what the main product is: see the open questions")}
-	}
-	return nil
+	return p, found.Dir, nil
 }
 
-// renderPlan writes the recipe where it is wanted, and tells what is open.
-func (a *app) renderPlan(p *plan.Plan, src string, o planOptions) error {
-	if a.json {
-		return json.NewEncoder(a.stdout).Encode(map[string]any{
-			"v": 1, "recipe": p.Recipe, "evidence": p.Evidence, "questions": p.Questions, "remarks": p.Remarks,
-		})
-	}
-	if o.explain {
-		explain(a.stderr, p)
-	} else {
-		openQuestions(a.stderr, p)
-	}
-	if p.Recipe == nil {
-		return nil
-	}
-	if o.out != "" {
+// renderPlan writes the recipe where it is wanted, and tells what is open and where a person's edits and the plan differ.
+func (a *app) renderPlan(p *plan.Plan, src string, o planOptions) ([]merge.Conflict, error) {
+	if o.out != "" && p.Recipe != nil {
 		rel, err := relativeFolder(o.out, src)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		p.Recipe.Source = rel
 	}
+	switch {
+	case a.json:
+		data, err := p.JSON()
+		if err != nil {
+			return nil, err
+		}
+		if _, err := a.stdout.Write(data); err != nil {
+			return nil, err
+		}
+	case o.explain:
+		if err := explain(a.stdout, p); err != nil {
+			return nil, err
+		}
+	default:
+		openQuestions(a.stderr, p)
+	}
+	if p.Recipe == nil {
+		return nil, nil
+	}
+	if o.out != "" {
+		return a.writePlan(o.out, p)
+	}
+	if a.json || o.explain {
+		return nil, nil
+	}
 	data, err := p.YAML()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if o.out == "" {
-		_, err := a.stdout.Write(data)
-		return err
-	}
-	if err := os.MkdirAll(o.out, 0o755); err != nil {
-		return err
-	}
-	name := filepath.Join(o.out, recipeFile)
-	if _, err := os.Stat(name); err == nil {
-		return &inputError{fmt.Errorf("%s exists already", name), "move it away, or plan into another folder"}
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := replaceFile(name, data); err != nil {
-		return fmt.Errorf("write recipe: %w", err)
-	}
-	return a.result("recipe", name)
+	_, err = a.stdout.Write(data)
+	return nil, err
 }
 
 func relativeFolder(from, to string) (string, error) {
@@ -149,13 +171,4 @@ func relativeFolder(from, to string) (string, error) {
 	}
 	rel, err := filepath.Rel(a, b)
 	return filepath.ToSlash(rel), err
-}
-
-func openQuestions(w io.Writer, p *plan.Plan) {
-	for _, q := range p.Questions {
-		fmt.Fprintf(w, "open: %s: %s\n", q.About, q.Ask)
-		for _, e := range q.Looked {
-			fmt.Fprintf(w, "      looked at %s\n", e)
-		}
-	}
 }

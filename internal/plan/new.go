@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -37,7 +38,9 @@ func New(t *Tree, o Options) (*Plan, error) {
 		return nil, err
 	}
 	if best == nil {
-		p.Ask(Question{About: "package", Ask: "no Dockerfile says how the service is put together", Main: true})
+		p.Ask(Question{About: "package", Ask: "no Dockerfile says how the service is put together", Main: true, Looked: []Evidence{{
+			Rule: fmt.Sprintf("%d files, none named Dockerfile, Containerfile, Dockerfile.*, Dockerfile-* or *.dockerfile", len(t.Files())),
+		}}})
 		return p, nil
 	}
 	a := assemble(best, o, &p.Notes)

@@ -15,9 +15,12 @@ func TestLinksOutOfTheTree(t *testing.T) {
 	if err := os.Symlink(filepath.Join(dir, "secret"), filepath.Join(dir, "top/absolute")); err != nil {
 		t.Fatal(err)
 	}
-	opened, err := source.Open(filepath.Join(dir, "top"))
+	opened, err := source.Open(dir + "/top/./")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if paths := opened.Paths(); len(paths) != 5 || paths[0] != "a/within" {
+		t.Errorf("lists %q", paths)
 	}
 	if data, err := fs.ReadFile(opened.FS(), "a/within"); err != nil || string(data) != "in" {
 		t.Errorf("a link within: %q %v", data, err)

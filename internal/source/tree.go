@@ -32,6 +32,7 @@ type listed struct {
 
 // Open lists the tree at dir once; nothing is read, and nothing is judged before it is selected.
 func Open(dir string) (*Tree, error) {
+	dir = filepath.Clean(dir)
 	fi, err := os.Stat(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open source: %w", err)
