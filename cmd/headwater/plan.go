@@ -13,6 +13,7 @@ import (
 	"headwater/internal/ecosystem/node"
 	"headwater/internal/ecosystem/openapi"
 	"headwater/internal/ecosystem/python"
+	"headwater/internal/ecosystem/rust"
 	"headwater/internal/plan"
 	"headwater/internal/recipe/merge"
 	"headwater/internal/source"
@@ -21,7 +22,7 @@ import (
 
 // recognisers lists who knows the commands that upstreams build with.
 func recognisers() []plan.Recogniser {
-	return []plan.Recogniser{golang.Recogniser{}, node.NewRecogniser(), openapi.Recogniser{}, python.Recogniser{}}
+	return []plan.Recogniser{golang.Recogniser{}, node.NewRecogniser(), openapi.Recogniser{}, python.Recogniser{}, rust.Recogniser{}}
 }
 
 type planOptions struct {
@@ -66,11 +67,11 @@ kept for that beside the recipe, in headwater.plan; keep both in version control
 }
 
 func (a *app) plan(ctx context.Context, src string, o planOptions) error {
-	p, at, err := a.planSource(ctx, src, o)
+	p, t, err := a.planSource(ctx, src, o)
 	if err != nil {
 		return err
 	}
-	conflicts, err := a.renderPlan(p, at, o)
+	conflicts, err := a.renderPlan(p, t.Dir(), o)
 	if err != nil {
 		return err
 	}
@@ -84,28 +85,28 @@ func (a *app) plan(ctx context.Context, src string, o planOptions) error {
 	return errors.Join(problems...)
 }
 
-// planSource plans what src names, and tells in which folder it is.
-func (a *app) planSource(ctx context.Context, src string, o planOptions) (*plan.Plan, string, error) {
+// planSource plans what src names, and opens it.
+func (a *app) planSource(ctx context.Context, src string, o planOptions) (*plan.Plan, *source.Tree, error) {
 	found, err := obtain.Find(ctx, src, obtain.Options{Cache: filepath.Join(a.xdg("XDG_CACHE_HOME", ".cache"), "sources")})
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
 	t, err := source.Open(found.Dir)
 	if err != nil {
-		return nil, "", &inputError{err, "give the folder of the upstream's tree"}
+		return nil, nil, &inputError{err, "give the folder of the upstream's tree"}
 	}
 	o.plan.Recognisers = recognisers()
 	o.plan.Args = map[string]string{}
 	for _, arg := range o.args {
 		k, v, ok := strings.Cut(arg, "=")
 		if !ok {
-			return nil, "", &usageError{fmt.Errorf("--build-arg %s is not NAME=VALUE", arg)}
+			return nil, nil, &usageError{fmt.Errorf("--build-arg %s is not NAME=VALUE", arg)}
 		}
 		o.plan.Args[k] = v
 	}
 	if o.plan.Name == "" {
 		if o.plan.Name, err = plannedName(o.out); err != nil {
-			return nil, "", err
+			return nil, nil, err
 		}
 	}
 	if o.plan.Name == "" {
@@ -113,9 +114,9 @@ func (a *app) planSource(ctx context.Context, src string, o planOptions) (*plan.
 	}
 	p, err := plan.New(plan.NewTree(t.FS(), t.Paths()), o.plan)
 	if err != nil {
-		return nil, "", &inputError{err, ""}
+		return nil, nil, &inputError{err, ""}
 	}
-	return p, found.Dir, nil
+	return p, t, nil
 }
 
 // renderPlan writes the recipe where it is wanted, and tells what is open and where a person's edits and the plan differ.

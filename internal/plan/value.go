@@ -60,6 +60,16 @@ func lookup(n *yaml.Node, key string) *yaml.Node {
 	return nil
 }
 
+// LineOf is the line of a recipe's text where a key is, or the part that it belongs to, counted from 1.
+func LineOf(doc *yaml.Node, key string) int {
+	for ; key != "" && doc.Kind == yaml.DocumentNode && len(doc.Content) == 1; key = key[:max(0, strings.LastIndexByte(key, '.'))] {
+		if n := lookup(doc.Content[0], key); n != nil {
+			return n.Line
+		}
+	}
+	return 1
+}
+
 // JSON is the plan as JSON lines of version 1: one with the recipe, under the keys of headwater.yaml, then one for each fact, remark and
 // question.
 func (p *Plan) JSON() ([]byte, error) {
