@@ -29,6 +29,16 @@
 //	venv               absolute path of the environment at run time; needed
 //	python             the root's package of the interpreter, "python3.13"; needed only where the root has several
 //	lock               the lock file's path, relative to the component's folder; the default is the poetry.lock or uv.lock there
+//	folder             absolute path of the component's folder at run time, where at does not say it: the source's top has no
+//	                   place there, or another
+//	requirements       pip's requirements files, relative to the component's folder; no lock file is read then unless lock
+//	                   names one
+//	constraints        pip's constraints files
+//	install            what else is installed, as pip's arguments write it: [gunicorn==23.0, ./packages/core, -e ., --no-deps .];
+//	                   folders are seen from the component's
+//	exclude            packages of the lock that are left out ("--no-install-package")
+//	replace            what stands in for packages of the lock: {NAME: a version of the registry, an address of an archive, or a
+//	                   folder of the source, ./x}; noted in the lock. What comes from a git repository needs it
 //	groups             dependency groups; "main" is the project's own dependencies, and the default is [main]
 //	extras             extras of the project
 //	packages           members of a uv workspace to start from; the default is the project at the lock file or, where that
@@ -36,7 +46,7 @@
 //	project            false leaves the project itself out ("--no-root", "--no-install-project"); the default is what the
 //	                   project's tool does
 //	editable           false installs packages of the source as wheels; the default is what the lock file says
-//	compile            packages to build from their sdist although a wheel fits, besides those that the project names
+//	compile            packages (":all:" is all) to build from their sdist although a wheel fits, besides those that the project names
 //	                   (Poetry's installer.no-binary in poetry.toml, uv's no-binary and no-binary-package)
 //	bytecode           false leaves modules uncompiled; the default is true, since the environment is read-only at run time
 //	build-requires     further build requirements by package: {NAME: [cython<3]}. For a package of the source they stand in for
@@ -54,12 +64,16 @@
 // sandbox with the former. The newest versions that fit together are taken, wheels before sdists; a later lock keeps them as
 // long as they satisfy. See data for what stands in the lock.
 //
+// Requirements with hashes are looked up by these; for those without, versions are chosen like build requirements, and the lock
+// says of each artifact that its version is not the upstream's choice (role "chosen"). A part in Rust of an sdist is built of the
+// crates that the sdist's Cargo.lock names, which are locked as well.
+//
 // What a package of the source is built from is its business at build time; locking reads its pyproject.toml, setup.cfg and
 // setup.py alone. Its backend, asked for requirements, sees these and the names of the other files.
 //
 // # What is not supported
 //
-// Packages from git repositories and from archives in the source; poetry.lock before lock-version 2.1; uv's
+// Archives in the source; parts in Rust of packages of the source; crates from git repositories; Pipfile.lock; poetry.lock before lock-version 2.1; uv's
 // extra-build-dependencies and no-build-isolation, and Poetry's build-constraints: an sdist that needs them is helped by
 // build-requires and build-constraints. The interpreter must be 3.11 or later.
 package python

@@ -36,13 +36,13 @@ func (p planner) fromLock(b *plan.Build, top, file string, i interpreterOf, w se
 	if w.allPackages {
 		add(b, "packages", members...)
 	}
-	if w.noMembers {
-		for _, m := range packages {
-			if m.member() && m.Dir != "." {
-				add(b, "exclude", m.Name)
-			}
+	for _, m := range packages {
+		if w.noMembers && m.member() && m.Dir != "." {
+			add(b, "exclude", m.Name)
 		}
 	}
+	excluded, _ := b.Options["exclude"].([]string)
+	packages = slices.DeleteFunc(packages, func(m Package) bool { return slices.Contains(excluded, m.Name) })
 	p.packages(b, packages, i, w, e)
 	p.sources(b, top, packages)
 	return p.git(packages, e)
@@ -157,7 +157,7 @@ func (p planner) git(packages []Package, e plan.Evidence) error {
 // sources are the files of the tree that the environment's own builds see: its project's manifests and its members' folders. An
 // environment that has the project itself sees all that stands in its folder.
 func (p planner) sources(b *plan.Build, top string, packages []Package) {
-	b.Sources = nil
+	b.Sources, b.Alone = nil, false
 	var globs []string
 	for _, name := range []string{"pyproject.toml", "uv.lock", "uv.toml", "poetry.lock", "poetry.toml", "setup.py", "setup.cfg"} {
 		if from, ok := p.SourceOf(path.Join(top, name)); ok {
@@ -179,7 +179,7 @@ func (p planner) sources(b *plan.Build, top string, packages []Package) {
 		}
 		globs = append(globs, from)
 	}
-	b.Sources = sorted(globs)
+	b.Sources, b.Alone = sorted(globs), len(globs) > 0
 }
 
 // extras are the project's, sorted.
@@ -245,5 +245,5 @@ func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 // isPath tells whether what is to be installed is a folder or a file, not a name.
 func isPath(s string) bool {
 	return s == "." || strings.HasPrefix(s, "./") || strings.HasPrefix(s, "../") || strings.HasPrefix(s, "/") || strings.HasPrefix(s, ".[") ||
-		strings.HasSuffix(s, ".whl") || strings.HasSuffix(s, ".tar.gz") && !strings.Contains(s, "://")
+		(strings.HasSuffix(s, ".whl") || strings.HasSuffix(s, ".tar.gz")) && !strings.Contains(s, "://")
 }

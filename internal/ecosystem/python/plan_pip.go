@@ -118,6 +118,10 @@ func (p planner) pipFill(b *plan.Build, names []string, flags []flag) error {
 		p.place(b)
 	}
 	p.sdistsOf(b, p.interpreter(b, b.Dir, flags))
+	if b.Sources == nil && !hasFolder(b) {
+		b.Sources = []string{} // packages of the registry alone
+	}
+	b.Alone = b.Sources != nil
 	return nil
 }
 
@@ -177,6 +181,12 @@ func (p planner) requirementFiles(name string) []string {
 
 // takeOver gives a build all that another, which is no environment itself, would install: an exported lock, a folder of wheels.
 func (p planner) takeOver(b, from *plan.Build) {
+	for _, placed := range slices.Clone(p.Files.Placements()) {
+		if placed.Origin.Kind == plan.Product && placed.Origin.Build == from && from.Options["venv"] == exported {
+			p.Files.Remove(placed.At) // it has done what it was for
+		}
+	}
+	b.Before = p.Files.Clone()
 	venv := b.Options["venv"]
 	for k, v := range from.Options {
 		b.Options[k] = v

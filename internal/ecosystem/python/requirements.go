@@ -234,7 +234,7 @@ func (l RequirementLine) String() string {
 	}
 	s.WriteString(l.text)
 	for _, h := range l.Hashes {
-		s.WriteString(" --hash=" + h.String())
+		s.WriteString(" --hash=" + string(h.Algo()) + ":" + h.Base16())
 	}
 	return s.String()
 }

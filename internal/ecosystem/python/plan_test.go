@@ -1,0 +1,209 @@
+package python_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"headwater/internal/ecosystem/python"
+	"headwater/internal/plan"
+)
+
+// planned plans a tree of files given as path and content in turn.
+func planned(t testing.TB, files ...string) *plan.Plan {
+	t.Helper()
+	fsys, names := fstest.MapFS{}, []string(nil)
+	for i := 0; i+1 < len(files); i += 2 {
+		fsys[files[i]] = &fstest.MapFile{Data: []byte(files[i+1])}
+		names = append(names, files[i])
+	}
+	p, err := plan.New(plan.NewTree(fsys, names), plan.Options{Recognisers: []plan.Recogniser{python.Recogniser{}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// environment is what a plan says of the one Python component: "dir at options", and the layout's entries that have it.
+func environment(t testing.TB, p *plan.Plan) []string {
+	t.Helper()
+	var out []string
+	if p.Recipe == nil {
+		return nil
+	}
+	for name, c := range p.Recipe.Components {
+		if c.Ecosystem != "python" {
+			continue
+		}
+		options, err := json.Marshal(c.Options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, fmt.Sprintf("%s dir=%s at=%s src=%s %s", name, c.Dir, c.At, strings.Join(c.Src, ","), options))
+		for at, has := range p.Recipe.Package.Layout {
+			if component, _, _ := strings.Cut(has, ":"); component == name {
+				out = append(out, at+": "+has)
+			}
+		}
+		for at, to := range p.Recipe.Package.Links {
+			out = append(out, at+" -> "+to)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+const (
+	uvProject = `[project]
+name = "shop"
+version = "1"
+requires-python = ">=3.11"
+[project.optional-dependencies]
+fast = []
+[dependency-groups]
+dev = []
+db = []
+`
+	uvShopLock = `version = 1
+requires-python = ">=3.11"
+[manifest]
+members = ["shop", "shop-core"]
+[[package]]
+name = "dumb-init"
+version = "1.2"
+source = { registry = "https://index.invalid/simple" }
+wheels = [{ url = "https://files.invalid/dumb_init-1.2-py3-none-any.whl", hash = "sha256:0000000000000000000000000000000000000000000000000000000000000000" }]
+[[package]]
+name = "psycopg-c"
+version = "3.1"
+source = { registry = "https://index.invalid/simple" }
+sdist = { url = "https://files.invalid/psycopg_c-3.1.tar.gz", hash = "sha256:0000000000000000000000000000000000000000000000000000000000000001" }
+[[package]]
+name = "shop"
+version = "1"
+source = { virtual = "." }
+dependencies = [{ name = "dumb-init" }, { name = "shop-core" }]
+[package.optional-dependencies]
+fast = []
+[package.dev-dependencies]
+dev = []
+db = [{ name = "psycopg-c" }]
+[[package]]
+name = "shop-core"
+version = "0.3"
+source = { editable = "packages/core" }
+`
+)
+
+func TestPlan(t *testing.T) {
+	t.Parallel()
+	lock := []string{"pyproject.toml", uvProject, "uv.lock", uvShopLock, "packages/core/pyproject.toml", "[project]\nname = \"shop-core\"\n", "packages/core/core.py", ""}
+	reqs := []string{"requirements.txt", "flask==3\n-c bounds.txt\n", "bounds.txt", "x<2\n", "app.py", ""}
+	tests := map[string]struct {
+		dockerfile string
+		files      []string
+		want       []string
+	}{
+		"uv, copied into another stage": {
+			"FROM python:3.13-slim AS deps\nWORKDIR /srv\nENV UV_NO_BINARY_PACKAGE=\"dumb-init other\"\nCOPY pyproject.toml uv.lock ./\nCOPY packages ./packages\nRUN pip install uv && uv sync --frozen --no-dev --group db --extra fast\n" +
+				"FROM python:3.13-slim\nCOPY --from=deps /srv/.venv /srv/.venv\nCOPY packages /srv/packages\nCMD [\"/srv/.venv/bin/python\"]\n", lock,
+			[]string{"/srv/.venv: env", `env dir= at=/srv src=packages/core,pyproject.toml,uv.lock {"compile":["dumb-init"],"extras":["fast"],"groups":["main","db"],"venv":"/srv/.venv"}`},
+		},
+		"uv, the default groups, an environment elsewhere": {
+			"FROM python:3.13\nWORKDIR /srv\nENV UV_PROJECT_ENVIRONMENT=/opt/venv\nCOPY . .\nRUN uv sync --no-install-workspace\nCMD [\"python\"]\n", lock,
+			[]string{"/opt/venv: env", `env dir= at=/srv src=pyproject.toml,uv.lock {"exclude":["shop-core"],"groups":["main","dev"],"project":false,"venv":"/opt/venv"}`},
+		},
+		"pip into the interpreter": {
+			"FROM python:3.13 AS b\nWORKDIR /x\nCOPY requirements.txt bounds.txt /x/\nRUN pip install --upgrade pip && pip install --no-cache-dir -r requirements.txt gunicorn\n" +
+				"FROM python:3.13\nCOPY --from=b /usr/local/lib/python3.13/site-packages /usr/local/lib/python3.13/site-packages\nCOPY --from=b /usr/local/bin /usr/local/bin\nCOPY app.py /x/\nCMD [\"gunicorn\", \"app\"]\n", reqs,
+			[]string{"/usr/local: env", `env dir= at=/x src=bounds.txt,requirements.txt {"install":["gunicorn"],"requirements":["requirements.txt"],"venv":"/usr/local"}`},
+		},
+		"pip into an environment that is stepped into": {
+			"FROM python:3.13\nWORKDIR /x\nCOPY . .\nRUN python -m venv /opt/v && . /opt/v/bin/activate && pip install -r requirements.txt\nCMD [\"/opt/v/bin/python\", \"app.py\"]\n", reqs,
+			[]string{"/opt/v: env", `env dir= at=/x src=bounds.txt,requirements.txt {"requirements":["requirements.txt"],"venv":"/opt/v"}`},
+		},
+		"wheels, installed in another stage": {
+			"FROM python:3.13 AS b\nWORKDIR /x\nCOPY requirements.txt bounds.txt ./\nRUN pip wheel --wheel-dir /wheels -r requirements.txt\n" +
+				"FROM python:3.13\nCOPY --from=b /wheels /wheels\nRUN pip install /wheels/*\nCOPY app.py /x/\nCMD [\"python\", \"/x/app.py\"]\n", reqs,
+			[]string{"/usr/local: env", `env dir= at=/x src=bounds.txt,requirements.txt {"requirements":["requirements.txt"],"venv":"/usr/local"}`},
+		},
+		"an exported lock": {
+			"FROM python:3.13\nWORKDIR /srv\nCOPY . .\nRUN uv export --no-dev -o r.txt && pip install -r r.txt\nCMD [\"dumb-init\"]\n", lock,
+			[]string{"/usr/local: env", `env dir= at=/srv src=packages/core,pyproject.toml,uv.lock {"venv":"/usr/local"}`},
+		},
+		"only tools": {"FROM python:3.13\nRUN pip install poetry==2.1 uv\nCOPY app.py /x/\nCMD [\"python\", \"/x/app.py\"]\n", reqs, nil},
+	}
+	for name, c := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := planned(t, append([]string{"Dockerfile", c.dockerfile}, c.files...)...)
+			if diff := cmp.Diff(c.want, environment(t, p)); diff != "" {
+				t.Errorf("(-want +got):\n%s\n%+v", diff, p.Questions)
+			}
+		})
+	}
+}
+
+// Poetry's environment is where it was told to make it, with the groups that it was told.
+func TestPlanPoetry(t *testing.T) {
+	t.Parallel()
+	for settings, want := range map[string]string{
+		"ENV POETRY_VIRTUALENVS_CREATE=false\n":               "/usr/local",
+		"RUN poetry config virtualenvs.create false\n":        "/usr/local",
+		"ENV POETRY_VIRTUALENVS_IN_PROJECT=1\n":               "/srv/back/.venv",
+		"ENV VIRTUAL_ENV=/opt/e\nRUN python -m venv /opt/e\n": "/opt/e",
+	} {
+		p := planned(t, "Dockerfile", "FROM python:3.13\nRUN pip install poetry\n"+settings+"WORKDIR /srv/back\nCOPY back ./\nRUN poetry install --only main,db --no-root\nCMD [\"x\"]\n",
+			"back/pyproject.toml", "[tool.poetry]\nname = \"shop\"\n", "back/poetry.lock", "broken", "back/x.py", "")
+		got := environment(t, p)
+		if len(got) == 0 || !strings.Contains(strings.Join(got, "\n"), want+": env") || !strings.Contains(strings.Join(got, "\n"), `dir=back at=/srv `) ||
+			!strings.Contains(strings.Join(got, "\n"), `{"groups":["main","db"],"project":false,"venv":"`+want+`"}`) {
+			t.Errorf("%s: %q", settings, got)
+		}
+		if !slices.ContainsFunc(p.Questions, func(q plan.Question) bool { return strings.Contains(q.Ask, "back/poetry.lock") }) {
+			t.Errorf("a lock that does not read is no question: %+v", p.Questions)
+		}
+	}
+}
+
+// The interpreter is Debian's of the version that is named, or else the nearest that the project takes, said aloud.
+func TestPlanVersions(t *testing.T) {
+	t.Parallel()
+	for image, want := range map[string]string{
+		"python:3.11-slim": "python3.11", "python:3.13.7-alpine3.22": "python3.13", "example.invalid/uv:python3.14-trixie": "python3.14", "python:3.12": "python3.13",
+		"debian:trixie": "python3.13",
+	} {
+		p := planned(t, "Dockerfile", "FROM "+image+"\nWORKDIR /srv\nCOPY . .\nRUN uv sync --no-dev\nCMD [\"x\"]\n", "pyproject.toml", uvProject, "uv.lock", uvShopLock,
+			"packages/core/pyproject.toml", "")
+		c := p.Recipe.Components["env"]
+		if packages := p.Recipe.Roots[c.Root].Packages; !slices.Contains(packages, want) || !slices.Contains(packages, want+"-dev") {
+			t.Errorf("%s: %q, want %s", image, packages, want)
+		}
+		said := slices.ContainsFunc(p.Remarks, func(r plan.Remark) bool { return strings.Contains(r.Text, "3.12") })
+		if said != strings.Contains(image, "3.12") {
+			t.Errorf("%s: remarks %+v", image, p.Remarks)
+		}
+	}
+}
+
+// What an sdist is compiled with is in the root that builds it, and what it is linked with in the root that runs it.
+func TestPlanSystemPackages(t *testing.T) {
+	t.Parallel()
+	p := planned(t, "Dockerfile", "FROM python:3.13\nWORKDIR /srv\nCOPY . .\nRUN uv sync --no-dev --group db\nRUN python manage.py collectstatic\nCMD [\"python\", \"manage.py\"]\n",
+		"pyproject.toml", uvProject, "uv.lock", uvShopLock, "packages/core/pyproject.toml", "", "manage.py", "", "shop/settings.py", "STATIC_ROOT = BASE_DIR / \"static\"\n")
+	env := p.Recipe.Components["env"]
+	if packages := p.Recipe.Roots[env.Root].Packages; !slices.Contains(packages, "libpq-dev") || !slices.Contains(packages, "gcc") {
+		t.Errorf("the build's root has %q", packages)
+	}
+	if packages := p.Recipe.Roots["runtime"].Packages; !slices.Contains(packages, "libpq5") || slices.Contains(packages, "gcc") {
+		t.Errorf("the runtime's root has %q", packages)
+	}
+	if has := p.Recipe.Package.Layout["/srv/static"]; !strings.HasSuffix(has, ":static") {
+		t.Errorf("the gathered assets are not in the layout: %v", p.Recipe.Package.Layout)
+	}
+}
