@@ -7,9 +7,10 @@ import (
 	"headwater/internal/ecosystem/openapi"
 	"headwater/internal/ecosystem/plain"
 	"headwater/internal/ecosystem/python"
+	"headwater/internal/ecosystem/rust"
 )
 
 // ecosystems lists what components can be. Adding one is adding a line.
 func ecosystems() []ecosystem.Ecosystem {
-	return []ecosystem.Ecosystem{golang.New(), node.New(), openapi.New(), plain.New(), python.Ecosystem{}}
+	return []ecosystem.Ecosystem{golang.New(), node.New(), openapi.New(), plain.New(), python.Ecosystem{}, rust.New()}
 }

@@ -13,7 +13,10 @@ import (
 // debian is the root of Debian packages that a build has what it needs in.
 func debian(b *Build, notes *Notes) (recipe.Root, []Evidence) {
 	base := parseBase(b.Stage.BaseImage())
-	release := base.release(b.Stage.Evidence, notes)
+	release := b.Release
+	if release == "" {
+		release = base.release(b.Stage.Evidence, notes)
+	}
 	return packageRoot(release, slices.Concat(b.Stage.Packages, b.Needs), notes)
 }
 

@@ -26,7 +26,7 @@ type cargoConfig struct {
 }
 
 // readCargo follows the replacement of crates-io to the sparse registry, or the folder of .crate files, that stands for it.
-// Cargo's own default is built into its program and cannot be read: without a setting, registries.yaml has to name it.
+// Cargo's own default is built into its program, see client.go.
 func readCargo(m Machine) (*client, error) {
 	home := m.env("CARGO_HOME")
 	if home == "" {

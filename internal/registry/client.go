@@ -55,6 +55,8 @@ func sources(s Service) []source {
 			member: "org/apache/maven/model/pom-4.0.0.xml",
 			find:   `<id>central</id>\s*<name>[^<]*</name>\s*<url>(https?://[^<]+)</url>`,
 		}}
+	case Cargo: // built into the program, which is larger than the settings that are read on this machine
+		return []source{{pkg: "cargo", file: "usr/bin/cargo", find: `sparse\+(https://index\.[a-z.]+/)`}}
 	case Debian:
 		return []source{
 			{globs: []string{"PATH/debootstrap"}, find: `(?m)^DEF_MIRROR="(https?://[^"$]+)"`},

@@ -322,6 +322,17 @@ func TestClientFile(t *testing.T) {
 	if got := addresses(t, r, deb); len(got) != 1 || calls != 2 {
 		t.Errorf("Debian's own address was looked for in a Debian package: %q", got)
 	}
+	program := registry.Options{ClientFile: func(_ context.Context, pkg, file string) ([]byte, error) {
+		return []byte("\x00sparse+https://it_is\x01 " + pkg + "/" + file + "sparse+https://index.crates.example/\x00https://"), nil
+	}}
+	var first string
+	for address := range open(t, machine(nil, nil), program).Addresses(t.Context(), crate) {
+		first = address.URL
+		break
+	}
+	if want := "https://index.crates.example/config.json"; first != want {
+		t.Errorf("a crate is looked for at %q, want %q", first, want)
+	}
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, err := range r.Addresses(cancelled, wheel) {

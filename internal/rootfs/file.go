@@ -14,8 +14,8 @@ import (
 	"headwater/internal/rootfs/solve"
 )
 
-// maxFile is the largest file that File returns, in bytes: it is for settings, not for programs.
-const maxFile = 16 << 20
+// maxFile is the largest file that File returns, in bytes: some clients have their settings built into the program.
+const maxFile = 64 << 20
 
 // File returns a file of a suite's package, verified as a root's packages are. file is its path in the package without a
 // leading slash; it may be a link to another file of the package. The error is fs.ErrNotExist where the package has no such file.

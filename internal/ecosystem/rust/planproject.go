@@ -1,0 +1,261 @@
+package rust
+
+import (
+	"cmp"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"headwater/internal/plan"
+	"headwater/internal/recipe"
+)
+
+// project is a workspace of the tree as it stands in a stage.
+type project struct {
+	*workspace
+	fsys fs.FS
+	src  string // folder in the tree that cargo is called for
+	dir  string // the same, absolute in the stage
+	top  string // the workspace's, absolute in the stage
+}
+
+// projectAt reads the workspace that a folder of a stage belongs to; what hinders that is a question.
+func projectAt(c plan.Command, s *plan.Stage, dir string) (project, bool) {
+	manifest, ok := s.SourceOf(path.Join(dir, "Cargo.toml"))
+	if !ok || !s.Tree.Has(manifest) {
+		s.Notes.Ask(plan.Question{About: "components", Ask: "cargo is called in " + dir + ", where no Cargo.toml of the tree stands", Looked: []plan.Evidence{c.Evidence}, Main: true})
+		return project{}, false
+	}
+	src := path.Dir(manifest)
+	p := project{fsys: s.Tree.FS(), src: src, dir: dir}
+	var err error
+	if p.workspace, err = readWorkspace(p.fsys, recipe.Component{Dir: src}); err != nil {
+		s.Notes.Ask(plan.Question{About: "components", Ask: "what cargo builds in " + dir + " is not known: " + err.Error(), Looked: []plan.Evidence{c.Evidence}, Main: true})
+		return project{}, false
+	}
+	p.top = dir
+	if rel, ok := strings.CutPrefix(dir, "/"); ok && src != p.Top {
+		below := strings.TrimPrefix(strings.TrimPrefix(src, p.Top), "/") // the folder, seen from the workspace's top
+		p.top = path.Clean("/" + strings.TrimSuffix(rel, below))
+	}
+	return p, true
+}
+
+// build is a build at the workspace's top.
+func (p project) build(c plan.Command, s *plan.Stage, k call) *plan.Build {
+	b := s.NewBuild("rust", p.top, c.Evidence)
+	b.Only = true
+	b.Options = k.options
+	if k.profile != "release" {
+		b.Options["profile"] = k.profile
+	}
+	packages := k.packages
+	if len(packages) == 0 && p.src != p.Top && !k.all {
+		if name := text(table(p.Members[p.src], "package"), "name"); name != "" {
+			packages = []string{name}
+		}
+	}
+	if k.all {
+		packages = p.names()
+	}
+	if len(packages) > 0 {
+		b.Options["packages"] = packages
+	}
+	if len(k.bins) > 0 {
+		b.Options["bins"] = k.bins
+	}
+	if programs := p.programs(k); len(programs) > 0 {
+		b.Name = plan.ComponentName(programs[0] + ".x")
+	} else if len(packages) > 0 {
+		b.Name = plan.ComponentName(packages[0] + ".x")
+	}
+	p.target(c, s, k, b)
+	p.environment(c, b)
+	p.needs(s, b)
+	p.fromGit(s)
+	return b
+}
+
+// target notes what is compiled for.
+func (p project) target(c plan.Command, s *plan.Stage, k call, b *plan.Build) {
+	need := func(names ...string) {
+		for _, n := range names {
+			b.Needs = append(b.Needs, plan.Installed{Manager: "apt", Name: n, Evidence: plan.Evidence{Rule: "Rust is built by Debian's cargo and rustc"}})
+		}
+	}
+	need("cargo", "rustc")
+	switch t := k.triple(c); {
+	case t == wasm:
+		b.Options["target"] = wasm
+		need("libstd-rust-dev-wasm32", "lld")
+		return
+	case strings.HasPrefix(t, "wasm"):
+		s.Notes.Ask(plan.Question{About: "components", Ask: "the target " + t + " is not supported", Looked: []plan.Evidence{c.Evidence}})
+	case t != "" && t != "x86_64-unknown-linux-gnu":
+		s.Notes.Remark("the target "+t+" is replaced by x86_64-unknown-linux-gnu: the programs need the C library of the root they run in", c.Evidence)
+	}
+	for _, n := range []string{"libc6", "libgcc-s1"} {
+		b.RunNeeds = append(b.RunNeeds, plan.Installed{Manager: "apt", Name: n, Evidence: plan.Evidence{Rule: "Rust programs need it"}})
+	}
+}
+
+// selected are the folders of the packages that a call builds (The Cargo Book, "cargo build", "Package Selection").
+func (p project) selected(k call) []string {
+	var all []string
+	for _, dir := range slices.Sorted(maps.Keys(p.Members)) {
+		if table(p.Members[dir], "package") != nil {
+			all = append(all, dir)
+		}
+	}
+	if len(k.packages) > 0 {
+		return slices.DeleteFunc(all, func(d string) bool { return !slices.Contains(k.packages, text(table(p.Members[d], "package"), "name")) })
+	}
+	if k.all {
+		return all
+	}
+	if p.src != p.Top {
+		return []string{p.src}
+	}
+	if list := texts(table(p.Members[p.Top], "workspace"), "default-members"); len(list) > 0 {
+		return slices.DeleteFunc(all, func(d string) bool {
+			return !slices.ContainsFunc(list, func(pattern string) bool {
+				ok, err := path.Match(path.Join(p.Top, pattern), d)
+				return err == nil && ok
+			})
+		})
+	}
+	if table(p.Members[p.Top], "package") != nil {
+		return []string{p.Top}
+	}
+	return all
+}
+
+// programs are the programs that a call makes, sorted.
+func (p project) programs(k call) []string {
+	if len(k.bins) > 0 {
+		return slices.Sorted(slices.Values(k.bins))
+	}
+	if k.options["lib"] == true {
+		return nil
+	}
+	var out []string
+	for _, dir := range p.selected(k) {
+		m := p.Members[dir]
+		named := map[string]bool{} // paths that have a name of their own
+		bins, _ := m["bin"].([]map[string]any)
+		for _, b := range bins {
+			named[path.Join(dir, text(b, "path"))] = true
+			if n := text(b, "name"); n != "" {
+				out = append(out, n)
+			}
+		}
+		if table(m, "package")["autobins"] == false {
+			continue
+		}
+		for _, pattern := range []string{"src/main.rs", "src/bin/*.rs", "src/bin/*/main.rs"} {
+			found, err := fs.Glob(p.fsys, path.Join(globLiteral(dir), pattern))
+			if err != nil {
+				continue // a pattern of ours in a folder's literal name: always well-formed
+			}
+			for _, f := range found {
+				name := strings.TrimSuffix(path.Base(f), ".rs")
+				switch {
+				case named[f]:
+					continue
+				case pattern == "src/main.rs":
+					name = text(table(m, "package"), "name")
+				case name == "main":
+					name = path.Base(path.Dir(f))
+				}
+				out = append(out, name)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// environment keeps the variables that decide what compiling gives and are the recipe's to set.
+func (p project) environment(c plan.Command, b *plan.Build) {
+	for _, name := range slices.Sorted(maps.Keys(c.Env)) {
+		if _, taken := reserved()[name]; taken || c.Env[name] == "" {
+			continue
+		}
+		prefixed := slices.ContainsFunc([]string{"CARGO_PROFILE_", "CARGO_FEATURE_", "PKG_CONFIG", "OPENSSL_", "SQLX_", "LIBSQLITE3_", "PROTOC"}, func(x string) bool { return strings.HasPrefix(name, x) })
+		if prefixed || slices.Contains([]string{"RUSTFLAGS", "RUSTC_BOOTSTRAP", "CFLAGS", "CXXFLAGS", "CC", "CXX"}, name) {
+			b.Env[name] = c.Env[name]
+		}
+	}
+}
+
+// suites are Debian's releases with the Rust that each has.
+func suites() []struct{ release, rust string } {
+	return []struct{ release, rust string }{{"trixie", "1.85"}, {"forky", "1.97"}}
+}
+
+// imagePattern is Rust's own image with a version.
+var imagePattern = regexp.MustCompile(`(?:^|/)rust:([0-9]+\.[0-9]+(?:\.[0-9]+)?)`)
+
+// needs notes the release that has the Rust that is asked for, and what crates need that are bound to a system's library.
+func (p project) needs(s *plan.Stage, b *plan.Build) {
+	wanted, file, err := p.wanted(p.fsys)
+	e := plan.Evidence{File: file, Rule: "asks for Rust " + wanted}
+	if err != nil {
+		s.Notes.Ask(plan.Question{About: "roots", Ask: "which Rust is it built with? " + err.Error(), Looked: []plan.Evidence{e}})
+	}
+	if m := imagePattern.FindStringSubmatch(s.BaseImage()); m != nil && compareRust(m[1], wanted) > 0 {
+		wanted, e = m[1], plan.Evidence{File: s.Evidence.File, Line: s.Evidence.Line, Rule: "the image has Rust " + m[1]}
+	}
+	if wanted != "" {
+		b.Evidence = append(b.Evidence, e)
+	}
+	list := suites()
+	i := slices.IndexFunc(list, func(r struct{ release, rust string }) bool {
+		return compareRust(cmp.Or(minorOf(wanted), "0.0"), r.rust) <= 0
+	})
+	switch {
+	case i > 0:
+		b.Release = list[i].release
+		s.Notes.Remark(fmt.Sprintf("Rust %s is asked for; Debian trixie has 1.85, so it is built in %s", wanted, list[i].release), e)
+	case i < 0:
+		b.Release = list[len(list)-1].release
+		s.Notes.Ask(plan.Question{About: "roots", Ask: fmt.Sprintf("no Debian suite is known to have Rust %s; %s has the latest", wanted, b.Release), Looked: []plan.Evidence{e}})
+	}
+	for _, pkg := range p.Packages {
+		for _, need := range systemCrates()[pkg.Name] {
+			b.Needs = append(b.Needs, plan.Installed{Manager: "apt", Name: need, Evidence: plan.Evidence{File: path.Join(p.Top, "Cargo.lock"), Rule: "has the crate " + pkg.Name}})
+		}
+	}
+}
+
+// minorOf is a version's first two numbers.
+func minorOf(v string) string {
+	parts := strings.SplitN(v, ".", 3)
+	return strings.Join(parts[:min(len(parts), 2)], ".")
+}
+
+// systemCrates are the Debian packages that crates need to be compiled, by the crate's name.
+func systemCrates() map[string][]string {
+	return map[string][]string{
+		"openssl-sys": {"libssl-dev", "pkg-config"}, "openssl-src": {"perl", "make"}, "pq-sys": {"libpq-dev"}, "mysqlclient-sys": {"default-libmysqlclient-dev"},
+		"aws-lc-sys": {"cmake"}, "libz-ng-sys": {"cmake"}, "rdkafka-sys": {"cmake", "make"}, "prost-build": {"protobuf-compiler"}, "protobuf-src": {"cmake"},
+		"clang-sys": {"libclang-dev"}, "libdbus-sys": {"libdbus-1-dev", "pkg-config"}, "alsa-sys": {"libasound2-dev", "pkg-config"}, "libudev-sys": {"libudev-dev", "pkg-config"},
+	}
+}
+
+// fromGit asks where the archives of git repositories are.
+func (p project) fromGit(s *plan.Stage) {
+	lock := plan.Evidence{File: path.Join(p.Top, "Cargo.lock")}
+	for _, pkg := range p.Packages {
+		if pkg.Git != nil {
+			s.Notes.Ask(plan.Question{
+				About: "components", Looked: []plan.Evidence{lock},
+				Ask: fmt.Sprintf("the crates of %s come from git and have no hash: where is an archive of it? The option git says so", pkg.Git.URL),
+			})
+		}
+	}
+}
