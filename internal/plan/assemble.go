@@ -290,6 +290,11 @@ func patterns(src []string) []string {
 	if slices.Contains(out, "**") {
 		out = slices.DeleteFunc(out, func(s string) bool { return s != "**" && !strings.HasPrefix(s, "!") })
 	}
+	out = slices.DeleteFunc(slices.Clone(out), func(s string) bool { // what is in a folder that is named
+		return slices.ContainsFunc(out, func(o string) bool {
+			return o != s && !strings.HasPrefix(s, "!") && !strings.HasPrefix(o, "!") && strings.HasPrefix(s, o+"/")
+		})
+	})
 	slices.SortStableFunc(out, func(a, b string) int {
 		return strings.Compare(strings.Repeat("~", strings.Count(a[:1], "!"))+a, strings.Repeat("~", strings.Count(b[:1], "!"))+b)
 	})

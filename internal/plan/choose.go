@@ -240,12 +240,28 @@ func (c *chooser) prepared(best *candidate) (*candidate, error) {
 			return nil, err
 		}
 		x.places, x.rank = best.places, best.rank
-		if len(x.missing()) < len(best.missing()) || len(x.missing()) == len(best.missing()) && len(x.builds) > len(best.builds) && subset(best.builds, x.builds) {
+		if len(x.missing()) < len(best.missing()) || len(x.missing()) == len(best.missing()) && len(closure(x.target)) > len(closure(best.target)) && subset(best.builds, x.builds) {
 			x.notes.Remark(fmt.Sprintf("what is made before the image is built by %s is part of it", p.evidence), p.evidence)
 			best = x
 		}
+		if p.kind == "script" {
+			c.unsaid(again, closure(best.target))
+		}
 	}
 	return best, nil
+}
+
+// unsaid asks for what a script builds just before the image of which nothing says what it writes: the image may be nothing without.
+func (c *chooser) unsaid(p *place, needed []*Build) {
+	for _, b := range p.context.AllBuilds() {
+		if len(b.Outputs) > 0 || len(b.Commands) == 0 || slices.Contains(needed, b) {
+			continue
+		}
+		c.notes.Ask(Question{
+			About: "components", Main: true, Looked: append(slices.Clone(b.Evidence), p.evidence),
+			Ask: fmt.Sprintf("%q is run in %s before the image is built, and nothing says what it writes; what of it is in the image?", short(b.Commands[len(b.Commands)-1].Text()), path.Join("/", relativeTo(checkoutDir, b.Dir))),
+		})
+	}
 }
 
 // maxContexts is in how many prepared contexts an image is tried.

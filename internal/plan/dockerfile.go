@@ -49,7 +49,8 @@ func (f *image) read(data []byte) error {
 	}
 	stages, meta, err := instructions.Parse(ast.AST, nil)
 	if err != nil {
-		return fmt.Errorf("read %s: %w", name, err)
+		text, _, _ := strings.Cut(err.Error(), " (did you mean") // which is now one word, now another
+		return fmt.Errorf("read %s: %s", name, text)
 	}
 	f.lex, f.meta, f.parsed, f.made, f.next = shell.NewLex(ast.EscapeToken), platform(), stages, map[int]*Stage{}, len(stages)
 	for _, m := range meta {

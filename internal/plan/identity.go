@@ -65,8 +65,11 @@ func (a *assembly) serviceName(x *candidate, c *composed) (string, Evidence) {
 	}
 	for _, p := range x.places {
 		for _, t := range p.tags {
-			if name := repository(t); !generic(name) {
-				return name, p.evidence
+			owner := path.Base(path.Dir(strings.SplitN(t, ":", 2)[0]))
+			for _, name := range []string{repository(t), owner} {
+				if !generic(name) && variant(name) == "" && name != "." {
+					return name, p.evidence
+				}
 			}
 		}
 	}

@@ -25,7 +25,8 @@ type Stage struct {
 	Config   Config
 
 	// Owned lists the folders and files that are given to another user, which is who runs the service.
-	Owned []Owned
+	Owned     []Owned
+	downloads []string // addresses, in order
 	// from are the stages that are copied from.
 	from []*Stage
 

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -107,6 +108,12 @@ func install(c Command, s *Stage, manager string) {
 			continue
 		}
 		name := strings.FieldsFunc(w, func(r rune) bool { return strings.ContainsRune("=<>~@", r) })
+		if len(name) > 0 && manager == "apt" {
+			if url := s.thirdParty(name[0]); url != "" {
+				s.Notes.Ask(Question{About: "roots", Ask: fmt.Sprintf("the package %s seems to come from %s, not from Debian; what stands in for it?", name[0], url), Looked: []Evidence{c.Evidence}})
+				continue
+			}
+		}
 		if len(name) > 0 {
 			s.Install(manager, c.Evidence, name[0])
 			if last := len(s.Packages) - 1; s.Packages[last].Name == name[0] {
@@ -114,6 +121,20 @@ func install(c Command, s *Stage, manager string) {
 			}
 		}
 	}
+}
+
+// thirdParty is the address that a stage downloaded from by which a package seems to be another repository's, that of who makes it;
+// "" if none is.
+func (s *Stage) thirdParty(name string) string {
+	word, _, _ := strings.Cut(name, "-")
+	if len(word) >= 8 {
+		word = word[:len(word)-1]
+	}
+	i := slices.IndexFunc(s.downloads, func(url string) bool { return len(word) >= 6 && strings.Contains(url, word) })
+	if i < 0 {
+		return ""
+	}
+	return s.downloads[i]
 }
 
 // uninstall takes packages away again, by name or by that of the group that they were installed as.
@@ -248,6 +269,7 @@ func download(c Command, s *Stage) {
 		return
 	}
 	s.Notes.Remark("the upstream's image downloads "+url, c.Evidence)
+	s.downloads = append(slices.Clone(s.downloads), url)
 	if to == "" && named {
 		to, _, _ = strings.Cut(path.Base(url), "?")
 	}
