@@ -215,6 +215,13 @@ func (a *assembly) inputs(b *Build, name, dir string) {
 			}
 			component, part, _ := strings.Cut(a.source(p), ":")
 			a.use(name, recipe.Use{Component: component, Path: part, At: at}, p.Evidence)
+		case Network:
+			if !outside {
+				a.Notes.Ask(Question{
+					About: "components." + name + ".uses", Main: path.Ext(p.At) == "", Looked: []Evidence{p.Evidence},
+					Ask: fmt.Sprintf("%s, which %s may need, comes from %s; what stands in for it?", at, name, p.Origin.Ref),
+				})
+			}
 		case Product:
 			if p.Origin.Build == b || a.requesting[p.Origin.Build] || outside && within(p.At, b.Dir) {
 				continue

@@ -170,7 +170,10 @@ type imageBuilder struct {
 func (r imageBuilder) Recognise(c Command, s *Stage) (bool, error) {
 	var rest []string
 	switch path.Base(c.Args[0]) {
-	case "docker", "podman", "nerdctl":
+	case "docker", "podman", "nerdctl", "docker-compose":
+		if r := containerOf(c, s); r != nil {
+			return true, r.run(c, s)
+		}
 		rest = c.Args[1:]
 		if len(rest) > 0 && (rest[0] == "buildx" || rest[0] == "image" || rest[0] == "builder") {
 			rest = rest[1:]

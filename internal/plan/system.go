@@ -283,11 +283,23 @@ func runGit(c Command, s *Stage) {
 	for i, a := range c.Args[1:] {
 		switch a {
 		case "clone":
+			url, to := "", ""
 			for _, u := range c.Args[i+2:] {
-				if strings.Contains(u, "://") || strings.Contains(u, "@") {
-					s.Notes.Remark("the upstream's image clones "+u, c.Evidence)
+				switch {
+				case strings.Contains(u, "://") || strings.Contains(u, "@"):
+					url = u
+				case url != "" && to == "" && !strings.HasPrefix(u, "-"):
+					to = u
 				}
 			}
+			if url == "" {
+				return
+			}
+			s.Notes.Remark("the upstream's image clones "+url, c.Evidence)
+			if to == "" {
+				to = strings.TrimSuffix(path.Base(url), ".git")
+			}
+			s.Files.Place(Abs(c.Dir, to), Origin{Kind: Network, Ref: url}, c.Evidence)
 			return
 		case "describe":
 			c.Print(s.Release)
