@@ -9,11 +9,11 @@ import (
 	"path/filepath"
 	"time"
 
-	"headwater/internal/dag"
 	"headwater/internal/lock"
 	"headwater/internal/recipe"
 	"headwater/internal/rootfs"
 	"headwater/internal/rootfs/index"
+	"headwater/internal/roottest"
 	"headwater/internal/store"
 )
 
@@ -28,14 +28,19 @@ type found struct {
 
 // newest is where the root with the newest Nix is. Debian's testing suite changes daily and old packages leave the mirrors,
 // so nothing of it can be pinned in a file of this repository: it is resolved when a test runs, at most once a day.
-func newest(ctx context.Context, s *store.Store) (string, error) {
+func newest(ctx context.Context) (dir string, err error) {
+	s, err := roottest.OpenStore(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
 	file := filepath.Join(s.Dir(), "newest-nix.json")
 	f, err := readFound(file)
 	if err != nil {
 		return "", err
 	}
 	if age := time.Since(f.At); age >= 0 && age < newestFor {
-		dir, err := validRoot(ctx, s, Newest, f.Root)
+		dir, err := roottest.Valid(ctx, s, string(Newest), f.Root)
 		if err != nil || dir != "" {
 			return dir, err
 		}
@@ -46,7 +51,7 @@ func newest(ctx context.Context, s *store.Store) (string, error) {
 	if err := writeFound(file, f); err != nil {
 		return "", err
 	}
-	return validRoot(ctx, s, Newest, f.Root)
+	return roottest.Valid(ctx, s, string(Newest), f.Root)
 }
 
 // readFound reads the file; the zero value if there is none.
@@ -87,7 +92,7 @@ func writeFound(file string, f found) error {
 // resolveNewest finds the packages and unpacks them into the store.
 func resolveNewest(ctx context.Context, s *store.Store) (found, error) {
 	now := time.Now().UTC().Truncate(time.Second)
-	network, closeNetwork, err := archive(s, now)
+	network, closeNetwork, err := roottest.Archive(s, now)
 	if err != nil {
 		return found{}, err
 	}
@@ -106,17 +111,4 @@ func resolveNewest(ctx context.Context, s *store.Store) (found, error) {
 	}
 	root.NARHash, err = rootfs.Pin(ctx, rootfs.PinRequest{Name: string(Newest), Packages: root.Packages, Archive: network, Store: s})
 	return found{At: now, Root: root}, err
-}
-
-// validRoot is where a root is, "" if it is not in the store.
-func validRoot(ctx context.Context, s *store.Store, r Release, root lock.Root) (string, error) {
-	node, err := rootfs.Node(new(dag.Maker), string(r), root)
-	if err != nil {
-		return "", err
-	}
-	valid, err := s.Valid(ctx, node.Path())
-	if err != nil || len(valid) == 0 {
-		return "", err
-	}
-	return s.RealPath(node.Path()), nil
 }

@@ -21,16 +21,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"headwater/internal/dag"
-	"headwater/internal/fetch"
 	"headwater/internal/lock"
 	"headwater/internal/nix"
-	"headwater/internal/pin"
-	"headwater/internal/registry"
-	"headwater/internal/rootfs"
-	"headwater/internal/store"
+	"headwater/internal/roottest"
 )
 
 // Release is one release of Nix, named by the Debian suite that has it.
@@ -109,68 +104,15 @@ func (n *Nix) declineBuilds() error {
 }
 
 // unpacked is where the release's root is.
-func unpacked(ctx context.Context, r Release) (dir string, err error) {
-	s, err := openStore(ctx)
-	if err != nil {
-		return "", err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
+func unpacked(ctx context.Context, r Release) (string, error) {
 	if r == Newest {
-		return newest(ctx, s)
+		return newest(ctx)
 	}
-	return pinned(ctx, s, r)
-}
-
-// pinned is where the root of a pinned release is.
-func pinned(ctx context.Context, s *store.Store, r Release) (string, error) {
 	locked, err := lock.Parse(pins)
 	if err != nil {
 		return "", err
 	}
-	root, ok := locked.Roots[string(r)]
-	if !ok {
-		return "", errors.New("is not pinned")
-	}
-	dir, err := validRoot(ctx, s, r, root)
-	if err != nil || dir != "" {
-		return dir, err
-	}
-	a, closeArchive, err := archive(s, locked.Date)
-	if err != nil {
-		return "", err
-	}
-	defer closeArchive()
-	hash, err := rootfs.Pin(ctx, rootfs.PinRequest{Name: string(r), Packages: root.Packages, Archive: a, Store: s})
-	if err != nil {
-		return "", err
-	}
-	if hash != root.NARHash {
-		return "", fmt.Errorf("its packages make a tree of hash %s, pinned is %s", hash, root.NARHash)
-	}
-	return validRoot(ctx, s, r, root)
-}
-
-// openStore opens the store that tests share.
-func openStore(ctx context.Context) (*store.Store, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return nil, err
-	}
-	return store.Open(ctx, filepath.Join(cache, "headwater-test"), store.Options{Now: time.Now})
-}
-
-// archive is Debian's, as this machine reaches it.
-func archive(s *store.Store, date time.Time) (rootfs.Archive, func(), error) {
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return nil, nil, err
-	}
-	reg, err := registry.Open(registry.Machine{Env: os.Getenv, Home: home, Root: os.DirFS("/")}, registry.Options{})
-	if err != nil {
-		return nil, nil, err
-	}
-	client := fetch.New(reg.At(date), fetch.Options{})
-	return &pin.Network{Store: s, Fetcher: client}, client.Close, nil
+	return roottest.Unpacked(ctx, locked, string(r))
 }
 
 // Loader is the root's dynamic loader, a static program that runs without anything else.

@@ -43,12 +43,8 @@ func Unpacked(ctx context.Context, locked *lock.File, name string) (dir string, 
 		return "", err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	node, err := rootfs.Node(new(dag.Maker), name, root)
-	if err != nil {
-		return "", err
-	}
-	if valid, err := s.Valid(ctx, node.Path()); err != nil || len(valid) > 0 {
-		return s.RealPath(node.Path()), err
+	if dir, err = Valid(ctx, s, name, root); err != nil || dir != "" {
+		return dir, err
 	}
 	archive, closeArchive, err := Archive(s, locked.Date)
 	if err != nil {
@@ -56,10 +52,26 @@ func Unpacked(ctx context.Context, locked *lock.File, name string) (dir string, 
 	}
 	defer closeArchive()
 	hash, err := rootfs.Pin(ctx, rootfs.PinRequest{Name: name, Packages: root.Packages, Archive: archive, Store: s})
-	if err == nil && hash != root.NARHash {
-		err = fmt.Errorf("root %s: its packages make a tree of hash %s, pinned is %s", name, hash, root.NARHash)
+	if err != nil {
+		return "", err
 	}
-	return s.RealPath(node.Path()), err
+	if hash != root.NARHash {
+		return "", fmt.Errorf("root %s: its packages make a tree of hash %s, pinned is %s", name, hash, root.NARHash)
+	}
+	return Valid(ctx, s, name, root)
+}
+
+// Valid is the folder of a root that a store has, "" if it has not.
+func Valid(ctx context.Context, s *store.Store, name string, root lock.Root) (string, error) {
+	node, err := rootfs.Node(new(dag.Maker), name, root)
+	if err != nil {
+		return "", err
+	}
+	valid, err := s.Valid(ctx, node.Path())
+	if err != nil || len(valid) == 0 {
+		return "", err
+	}
+	return s.RealPath(node.Path()), nil
 }
 
 // Archive is Debian's, as this machine reaches it; what has left the mirrors is asked for as of the date.
