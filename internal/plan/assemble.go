@@ -218,7 +218,7 @@ func (a *assembly) inputs(b *Build, name, dir string) {
 		case Network:
 			if !outside {
 				a.Notes.Ask(Question{
-					About: "components." + name + ".uses", Main: path.Ext(p.At) == "", Looked: []Evidence{p.Evidence},
+					About: "components." + name + ".uses", Main: p.Origin.Path != "", Looked: []Evidence{p.Evidence},
 					Ask: fmt.Sprintf("%s, which %s may need, comes from %s; what stands in for it?", at, name, p.Origin.Ref),
 				})
 			}

@@ -258,3 +258,15 @@ func TestIgnoreFile(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// What is cloned before an image is built is not made of the tree: what needs it is an open question.
+func TestClone(t *testing.T) {
+	t.Parallel()
+	p := planned(t,
+		"Dockerfile", "FROM debian AS build\nWORKDIR /src\nCOPY . .\nCOPY client ./client\nRUN bake app.bin\nFROM debian\nCOPY --from=build /src/app.bin /app.bin\nCMD [\"/app.bin\"]\n",
+		"schema.yml", "", "Makefile", "image:\n\tmkdir client\n\tgit clone --depth 1 https://forge.example/client.git client\n\tcp schema.yml client\n\tdocker build .\n",
+	)
+	if !p.Uncertain() {
+		t.Errorf("%+v %+v", p.Questions, p.Recipe.Components)
+	}
+}

@@ -326,7 +326,7 @@ func (f *image) copyStage(s *Stage, from, src, dst string, into bool, e Evidence
 // isFolder tells whether a folder is known to stand at a path.
 func (s *Stage) isFolder(at string) bool {
 	o, _ := s.Files.Lookup(at)
-	return o.Kind == Empty || o.Kind == Source && s.Tree.HasDir(o.Path) || len(s.Files.Inside(at)) > 0
+	return o.Kind == Empty || o.Kind == Network && o.Path != "" || o.Kind == Source && s.Tree.HasDir(o.Path) || len(s.Files.Inside(at)) > 0
 }
 
 // isFile tells whether what is copied is a file rather than a folder. A build's output that was named as such is taken for what

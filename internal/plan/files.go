@@ -23,7 +23,7 @@ const (
 // Origin says where what stands at a path came from.
 type Origin struct {
 	Kind  Kind
-	Path  string // Source: in the tree, "." is all of it. Product: where it was in the stage that built it, absolute. Link: what it says. Image: in the image.
+	Path  string // Source: in the tree, "." is all of it. Product: where it was in the stage that built it, absolute. Link: what it says. Image: in the image. Network: in what was cloned, "" for a single file.
 	Build *Build // Product's
 	Ref   string // Image: its reference. Network: the URL
 }

@@ -299,7 +299,7 @@ func runGit(c Command, s *Stage) {
 			if to == "" {
 				to = strings.TrimSuffix(path.Base(url), ".git")
 			}
-			s.Files.Place(Abs(c.Dir, to), Origin{Kind: Network, Ref: url}, c.Evidence)
+			s.Files.Place(Abs(c.Dir, to), Origin{Kind: Network, Ref: url, Path: "/"}, c.Evidence)
 			return
 		case "describe":
 			c.Print(s.Release)
