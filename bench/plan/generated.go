@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 )
 
@@ -55,6 +58,17 @@ CMD ["/app/server"]
 		size += len(content)
 	}
 	return files, size
+}
+
+// write writes files below a folder.
+func write(dir string, files map[string]string) error {
+	for name, content := range files {
+		name = filepath.Join(dir, filepath.FromSlash(name))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, []byte(content), 0o644)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func npmLock(n int) string {

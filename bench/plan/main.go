@@ -8,7 +8,6 @@
 package main
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -86,20 +85,13 @@ func measure(o options, w io.Writer) error {
 	}
 	defer os.RemoveAll(dir)
 	files, size := generated(o.files)
-	for name, content := range files {
-		name = filepath.Join(dir, filepath.FromSlash(name))
-		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, []byte(content), 0o644)); err != nil {
-			return err
-		}
+	if err := write(dir, files); err != nil {
+		return err
 	}
 	var times []time.Duration
 	for range o.rounds {
 		start := time.Now()
-		t, err := source.Open(dir)
-		if err != nil {
-			return err
-		}
-		if _, err := planTree(plan.NewTree(t.FS(), t.Paths())); err != nil {
+		if err := openAndPlan(dir); err != nil {
 			return err
 		}
 		times = append(times, time.Since(start))
@@ -109,6 +101,15 @@ func measure(o options, w io.Writer) error {
 		fmt.Fprintf(w, "time: %d files, %.1f MB, planned in %.3f s (median of %d, best %.3f s)\n", o.files, float64(size)/1e6, times[len(times)/2].Seconds(), len(times), times[0].Seconds())
 	}
 	return nil
+}
+
+func openAndPlan(dir string) error {
+	t, err := source.Open(dir)
+	if err != nil {
+		return err
+	}
+	_, err = planTree(plan.NewTree(t.FS(), t.Paths()))
+	return err
 }
 
 func ratio(a, b int) float64 {
