@@ -206,6 +206,9 @@ func (d *deriver) makeDeps() (*dag.Node, error) {
 	env, files := d.env(), d.files()
 	var list strings.Builder
 	for i, name := range slices.Sorted(maps.Keys(skeleton)) {
+		if strings.ContainsAny(name, "\n\t\x00") {
+			return nil, fmt.Errorf("the workspace has the path %q, which has a line end or a tab", name)
+		}
 		v := fmt.Sprint("skeleton", i)
 		files[v] = skeleton[name]
 		fmt.Fprintf(&list, "%s\t%sPath\n", path.Join(d.SourceTop(), name), v)

@@ -68,16 +68,30 @@ func (p project) build(c plan.Command, s *plan.Stage, k call) *plan.Build {
 	if len(k.bins) > 0 {
 		b.Options["bins"] = k.bins
 	}
-	if programs := p.programs(k); len(programs) > 0 {
-		b.Name = plan.ComponentName(programs[0] + ".x")
-	} else if len(packages) > 0 {
-		b.Name = plan.ComponentName(packages[0] + ".x")
-	}
+	b.Name = p.title(k)
 	p.target(c, s, k, b)
 	p.environment(c, b)
 	p.needs(s, b)
 	p.fromGit(s)
 	return b
+}
+
+// title is what the component is called: like a program that has the name of its package, else like the first program or package.
+func (p project) title(k call) string {
+	var packages []string
+	for _, dir := range p.selected(k) {
+		packages = append(packages, text(table(p.Members[dir], "package"), "name"))
+	}
+	programs := p.programs(k)
+	for _, n := range programs {
+		if slices.Contains(packages, n) {
+			return plan.ComponentName(n + ".x")
+		}
+	}
+	if list := slices.Concat(programs, packages); len(list) > 0 {
+		return plan.ComponentName(list[0] + ".x")
+	}
+	return ""
 }
 
 // target notes what is compiled for.
