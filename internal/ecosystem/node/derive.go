@@ -3,6 +3,7 @@ package node
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -60,8 +61,8 @@ func (p project) kept() []string {
 // installPlan is what install.js is told.
 type installPlan struct {
 	Manager    Manager           `json:"manager"`
-	Places     map[string]string `json:"places"` // npm: folder in the lock → tarball
-	Served     []served          `json:"served"` // others
+	Places     map[string]string `json:"places"` // npm: folder in the lock → path of the tarball below the registry
+	Served     []served          `json:"served"`
 	Workspaces []string          `json:"workspaces"`
 	Folders    []string          `json:"folders"` // each node_modules
 	Keep       []string          `json:"keep"`
@@ -101,15 +102,19 @@ func dependencies(r ecosystem.DeriveRequest, p project, o options, t tools) (*da
 		Manager: p.Manager, Places: map[string]string{}, Served: []served{}, Workspaces: list(p.Workspaces), Folders: list(p.Folders),
 		Keep: list(p.kept()), Omit: list(o.Omit), Scripts: o.Scripts == nil || *o.Scripts,
 	}
-	for dir, hash := range p.Placed {
-		n, ok := fetched[hash.String()]
+	if plan.Served, err = serve(r, p, fetched, hashes); err != nil {
+		return nil, err
+	}
+	for _, dir := range slices.Sorted(maps.Keys(p.Placed)) {
+		n, ok := fetched[p.Placed[dir].String()]
 		if !ok {
 			return nil, stale(dir)
 		}
-		plan.Places[dir] = string(n.Path())
-	}
-	if plan.Served, err = serve(r, p, fetched, hashes); err != nil {
-		return nil, err
+		plan.Places[dir] = "npm/" + path.Base(string(n.Path())) // file names repeat across scopes
+		s := served{Name: dir, Path: plan.Places[dir], File: string(n.Path())}
+		if !slices.ContainsFunc(plan.Served, func(o served) bool { return o.Path == s.Path }) {
+			plan.Served = append(plan.Served, s)
+		}
 	}
 	text, err := json.Marshal(plan) // sorts keys
 	if err != nil {

@@ -91,8 +91,7 @@ async function serve() {
 const managers = {
   async npm() {
     const lock = JSON.parse(read("package-lock.json"));
-    // npm takes a file's address where the lock has one, and still checks the integrity.
-    for (const [dir, tarball] of Object.entries(plan.places)) lock.packages[dir].resolved = "file:" + tarball;
+    for (const [dir, at] of Object.entries(plan.places)) lock.packages[dir].resolved = registry + at;
     // npm 7 and later read "packages" alone; "dependencies" is there for older ones and would contradict it.
     delete lock.dependencies;
     fs.writeFileSync("package-lock.json", JSON.stringify(lock));
@@ -104,7 +103,8 @@ const managers = {
       fs.writeFileSync(manifest, JSON.stringify(lock.packages[dir]));
     }
     const scripts = npmrc();
-    await run("npm", ["ci", "--ignore-scripts", "--no-save", ...plan.omit.map((kind) => "--omit=" + kind)]);
+    const online = { npm_config_offline: "false", npm_config_registry: registry, npm_config_fetch_timeout: patience };
+    await run("npm", ["ci", "--ignore-scripts", "--no-save", ...plan.omit.map((kind) => "--omit=" + kind)], online);
     const withScripts = Object.keys(plan.places).filter((dir) => lock.packages[dir].hasInstallScript && fs.existsSync(dir));
     if (scripts && withScripts.length > 0) {
       const names = withScripts.map((dir) => dir.slice(dir.lastIndexOf("node_modules/") + "node_modules/".length));

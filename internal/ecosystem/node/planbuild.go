@@ -289,9 +289,24 @@ func (p planner) script(tool string, a arguments, name string) error {
 			p.callees(b, f.manifest.Scripts[hook], f, f.evidence(`"`+hook+`"`, "the script "+hook))
 		}
 		p.outputs(b, text, f.dir)
+		p.rebuilt(b, name, f)
 	}
 	p.lookAtLock(b, f)
 	return nil
+}
+
+// rebuilt has what stands in the source where builds write by convention taken from after the build: a stub must not pass for what the
+// build makes, and what the build leaves alone is there afterwards too.
+func (p planner) rebuilt(b *plan.Build, script string, f found) {
+	if !strings.HasPrefix(script, "build") && !strings.HasPrefix(script, "generate") {
+		return
+	}
+	for _, folder := range []string{"dist", ".output"} {
+		at := path.Join(f.dir, folder)
+		if o, _ := p.Files.Lookup(at); o.Kind == plan.Source && p.Tree.HasDir(o.Path) {
+			p.Makes(b, plan.Output{At: at}, p.c.Evidence)
+		}
+	}
 }
 
 // execute looks at "npx X" and "pnpm exec X".

@@ -91,15 +91,29 @@ func parseLock(fsys fs.FS, dir, name string, data []byte) (*Locked, error) {
 	if isBerry(data) {
 		return ReadBerry(data, linux)
 	}
-	l, err := ReadYarn(data)
+	members, err := workspaces(fsys, dir)
 	if err != nil {
 		return nil, err
 	}
-	l.Workspaces, err = workspaces(fsys, dir)
+	var optional []string
+	for _, w := range append([]string{"."}, members...) {
+		m, err := readManifest(fsys, path.Join(dir, w, manifestName))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		for name, version := range m.Optional {
+			optional = append(optional, name+"@"+version)
+		}
+	}
+	l, err := ReadYarn(data, optional)
+	if err != nil {
+		return nil, err
+	}
+	l.Workspaces = members
 	for _, w := range l.Workspaces {
 		l.Folders = append(l.Folders, path.Join(w, modulesName))
 	}
-	return l, err
+	return l, nil
 }
 
 // isBerry tells the locks of yarn 2 and later, which begin with what they are.

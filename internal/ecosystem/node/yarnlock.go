@@ -21,13 +21,13 @@ type yarnEntry struct {
 }
 
 // ReadYarn reads a yarn.lock of yarn 1. It does not say which platforms packages are for: those that are used optionally alone are
-// marked so.
-func ReadYarn(data []byte) (*Locked, error) {
+// marked so. declared are the patterns ("a@^1.0.0") that the project's manifests have among their optionalDependencies.
+func ReadYarn(data []byte, declared []string) (*Locked, error) {
 	entries, err := parseYarn(string(data))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", yarnLockName, err)
 	}
-	optional := optionalPatterns(entries)
+	optional := optionalPatterns(entries, declared)
 	out := &Locked{Manager: yarn, Folders: []string{modulesName}}
 	var bad []error
 	for _, e := range entries {
@@ -127,8 +127,11 @@ func yarnWords(s string) ([]string, error) {
 
 // optionalPatterns are the patterns that only optionalDependencies of other packages name. (An optional dependency is listed among
 // "dependencies" too by some versions; the list of optional ones then decides.)
-func optionalPatterns(entries []yarnEntry) map[string]bool {
+func optionalPatterns(entries []yarnEntry, declared []string) map[string]bool {
 	out, needed := map[string]bool{}, map[string]bool{}
+	for _, pattern := range declared {
+		out[pattern] = true
+	}
 	for _, e := range entries {
 		for name, version := range e.optional {
 			out[name+"@"+version] = true

@@ -1,0 +1,156 @@
+package node_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"headwater/internal/ecosystem/node"
+	"headwater/internal/plan"
+	"headwater/internal/recipe"
+)
+
+// planned plans a tree of files given as path and content in turn.
+func planned(t *testing.T, files ...string) *plan.Plan {
+	t.Helper()
+	fsys, names := fstest.MapFS{}, []string(nil)
+	for i := 0; i+1 < len(files); i += 2 {
+		fsys[files[i]] = &fstest.MapFile{Data: []byte(files[i+1])}
+		names = append(names, files[i])
+	}
+	p, err := plan.New(plan.NewTree(fsys, names), plan.Options{Name: "svc", Release: "1", Recognisers: []plan.Recogniser{node.NewRecogniser()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Recipe == nil {
+		t.Fatalf("no recipe: %+v", p.Questions)
+	}
+	return p
+}
+
+const (
+	emptyNpmLock  = `{"lockfileVersion":3,"packages":{"":{}}}`
+	emptyPnpmLock = "lockfileVersion: '9.0'\n"
+)
+
+func TestPlan(t *testing.T) {
+	for name, c := range map[string]struct {
+		files      []string
+		component  string
+		want       recipe.Component // without its root
+		toolchains map[string]string
+	}{
+		"installed in one stage, built in another": {
+			files: []string{
+				"Dockerfile", "FROM node:24-alpine AS deps\nRUN npm install -g pnpm@9\nWORKDIR /app\nCOPY web/package.json web/pnpm-lock.yaml ./\nRUN pnpm install --frozen-lockfile\n" +
+					"FROM node:24-alpine AS build\nRUN npm install -g pnpm@9\nWORKDIR /app\nCOPY web .\nCOPY --from=deps /app/node_modules ./node_modules\nRUN pnpm build\nFROM nginx\nCOPY --from=build /app/out /srv\n",
+				"web/package.json", `{"scripts":{"build":"tool","postinstall":"prepare-it"}}`, "web/pnpm-lock.yaml", emptyPnpmLock, "web/a.ts", "",
+			},
+			component:  "web",
+			want:       recipe.Component{Ecosystem: "node", Dir: "web", Src: []string{"web", "!web/node_modules"}, Build: []string{"pnpm run postinstall", "pnpm build"}, Output: map[string]string{"out": "out"}},
+			toolchains: map[string]string{"node": "24", "pnpm": "9"},
+		},
+		"corepack, and the package manager that package.json names": {
+			files: []string{
+				"Dockerfile", "FROM registry.example/library/node:22.4.1-slim AS build\nWORKDIR /w\nCOPY . .\nRUN corepack enable && corepack pnpm install && corepack pnpm -C web run build\nFROM scratch\nCOPY --from=build /w/web/dist /web\n",
+				"web/package.json", `{"packageManager":"pnpm@10.1.0+sha512.abc","scripts":{"build":"tool"},"engines":{"node":">=20"}}`, "web/pnpm-lock.yaml", emptyPnpmLock,
+				"web/src/a.ts", `import b from "../../shared/b"; import c from "./c";`, "shared/b.ts", "", "shared/other.ts", "", "docs/x.md", "",
+			},
+			component:  "web",
+			want:       recipe.Component{Ecosystem: "node", Dir: "web", Src: []string{"shared/b.ts", "web"}, Build: []string{"pnpm run build"}, Output: map[string]string{"dist": "dist"}},
+			toolchains: map[string]string{"node": "22.4.1", "pnpm": "10.1.0"},
+		},
+		"written outside of the project": {
+			files: []string{
+				"Dockerfile", "FROM node:lts AS build\nWORKDIR /w\nCOPY . .\nRUN cd ui && yarn && yarn release\nFROM scratch\nCOPY --from=build /w/server/dist /web\n",
+				"ui/package.json", `{"scripts":{"release":"tool build --outDir=../server/dist"}}`, "ui/yarn.lock", "# yarn lockfile v1\n", "server/a.go", "",
+			},
+			component:  "ui",
+			want:       recipe.Component{Ecosystem: "node", Dir: "ui", Src: []string{"ui"}, Build: []string{"yarn release"}, Output: map[string]string{"dist": "../server/dist"}},
+			toolchains: map[string]string{"node": "lts", "yarn": "1"},
+		},
+		"for production, with what its Node.js brings": {
+			files: []string{
+				"Dockerfile", "FROM node:20 AS build\nENV NODE_ENV=production\nWORKDIR /w\nCOPY package.json package-lock.json ./\nRUN npm ci --ignore-scripts\nCOPY src src\nRUN npm run build\nFROM scratch\nCOPY --from=build /w/dist /web\n",
+				"package.json", `{"scripts":{"build":"make x && tool"}}`, "package-lock.json", emptyNpmLock, "src/a.js", "",
+			},
+			component: "node",
+			want: recipe.Component{
+				Ecosystem: "node", Src: []string{"package-lock.json", "package.json", "src"}, Build: []string{"npm run build"}, Output: map[string]string{"dist": "dist"},
+				Env: map[string]string{"NODE_ENV": "production"}, Options: map[string]any{"omit": []any{"dev"}, "scripts": false},
+			},
+			toolchains: map[string]string{"node": "20", "npm": "10"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := planned(t, c.files...)
+			got := p.Recipe.Components[c.component]
+			got.Root = ""
+			if diff := cmp.Diff(c.want, got, cmpopts.EquateEmpty()); diff != "" {
+				t.Error(diff)
+			}
+			for _, q := range p.Questions {
+				if strings.Contains(q.Ask, "components.") {
+					t.Error(q.Ask)
+				}
+			}
+			if diff := cmp.Diff(c.toolchains, p.Recipe.Toolchains); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// A service that runs on Node.js: its dependencies, without those for development, beside its source, and Node.js itself.
+func TestPlanService(t *testing.T) {
+	p := planned(t,
+		"Dockerfile", "FROM node:22-slim AS build\nWORKDIR /app\nCOPY package.json package-lock.json ./\nRUN npm ci --omit=dev\nFROM node:22-slim\nWORKDIR /app\nCOPY server server\nCOPY --from=build /app/node_modules node_modules\nCMD [\"node\", \"server/main.js\"]\n",
+		"package.json", `{}`, "package-lock.json", `{"lockfileVersion":3,"packages":{"node_modules/better-sqlite3":{"version":"1.0.0","hasInstallScript":true,`+sha+`}}}`, "server/main.js", "",
+	)
+	want := map[string]string{"/app/node_modules": "node:node_modules", "/app/server": "server:server", "/usr/local/bin/node": "nodejs:bin/node"}
+	if diff := cmp.Diff(want, p.Recipe.Package.Layout); diff != "" {
+		t.Error(diff)
+	}
+	deps := p.Recipe.Components["node"]
+	if !slices.Equal(deps.Build, []string{"true"}) || p.Recipe.Components["nodejs"].Options["toolchain"] != true {
+		t.Errorf("%+v", p.Recipe.Components)
+	}
+	for _, need := range []string{"g++", "make", "python3"} {
+		if !slices.Contains(p.Recipe.Roots[deps.Root].Packages, need) {
+			t.Errorf("a native addon needs %s: %v", need, p.Recipe.Roots[deps.Root].Packages)
+		}
+	}
+	if !slices.ContainsFunc(p.Remarks, func(r plan.Remark) bool { return strings.Contains(r.Text, "better-sqlite3 is a native addon") }) {
+		t.Errorf("nothing is said of the native addon: %+v", p.Remarks)
+	}
+}
+
+// What is not known is asked.
+func TestPlanAsks(t *testing.T) {
+	dockerfile := func(run string) string {
+		return "FROM node:22 AS build\nWORKDIR /w\nCOPY . .\nRUN " + run + "\nFROM scratch\nCOPY --from=build /w/dist /web\nCMD [\"/web/x\"]\n"
+	}
+	for name, c := range map[string]struct {
+		run, manifest, lock, ask string
+	}{
+		"no lock":                    {"npm install && npm run build", `{"scripts":{"build":"tool"}}`, "", "has no lock"},
+		"a package without a lock":   {"npm install left && npm run build", `{"scripts":{"build":"tool"}}`, emptyNpmLock, "no lock pins"},
+		"no such script":             {"npm run build", `{}`, emptyNpmLock, "a script that package.json does not have"},
+		"another ecosystem's tool":   {"npm run build", `{"scripts":{"build":"npm run wasm && tool","wasm":"wasm-pack build"}}`, emptyNpmLock, "calls wasm-pack"},
+		"a lock that cannot be used": {"npm ci && npm run build", `{"scripts":{"build":"tool"}}`, `{"lockfileVersion":1}`, "lockfileVersion 1"},
+		"bun":                        {"bun install", `{}`, emptyNpmLock, "made with bun"},
+	} {
+		files := []string{"Dockerfile", dockerfile(c.run), "package.json", c.manifest}
+		if c.lock != "" {
+			files = append(files, "package-lock.json", c.lock)
+		}
+		p := planned(t, files...)
+		if !slices.ContainsFunc(p.Questions, func(q plan.Question) bool { return strings.Contains(q.Ask, c.ask) }) {
+			t.Errorf("%s: nothing asks %q: %+v", name, c.ask, p.Questions)
+		}
+	}
+}

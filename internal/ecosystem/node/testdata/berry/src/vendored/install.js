@@ -1,0 +1,1 @@
+require("node:fs").writeFileSync("installed.js", "module.exports = true;\n");
