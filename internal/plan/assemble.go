@@ -216,7 +216,7 @@ func (a *assembly) inputs(b *Build, name, dir string) {
 			component, part, _ := strings.Cut(a.source(p), ":")
 			a.use(name, recipe.Use{Component: component, Path: part, At: at}, p.Evidence)
 		case Network:
-			if !outside {
+			if within(b.Dir, p.At) {
 				a.Notes.Ask(Question{
 					About: "components." + name + ".uses", Main: p.Origin.Path != "", Looked: []Evidence{p.Evidence},
 					Ask: fmt.Sprintf("%s, which %s may need, comes from %s; what stands in for it?", at, name, p.Origin.Ref),
