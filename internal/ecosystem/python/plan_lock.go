@@ -2,9 +2,7 @@ package python
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -238,9 +236,6 @@ func (p *Project) uvDefaultGroups() []string {
 	}
 	return nil
 }
-
-// missing tells whether a file is not there, which says nothing is wrong.
-func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
 // isPath tells whether what is to be installed is a folder or a file, not a name.
 func isPath(s string) bool {

@@ -21,7 +21,7 @@ func interpreters() []interpreterOf {
 	return []interpreterOf{{11, "bookworm", 36}, {13, "trixie", 41}, {14, "forky", 42}}
 }
 
-// PlannedEnvironment is what a plan takes an environment to be made for, which is exact enough to know what is compiled.
+// environment is what a plan takes an environment to be made for, which is exact enough to know what is compiled.
 func (i interpreterOf) environment() Environment {
 	return Environment{Target: Target{Major: 3, Minor: i.minor, GlibcMinor: i.glibc, Arch: "x86_64"}, Full: fmt.Sprintf("3.%d.99", i.minor)}
 }
