@@ -48,14 +48,14 @@ FROM scratch
 COPY --from=build /src/nothing /
 `,
 		"Makefile", "V := 1\nFLAGS = -X $(V)\napp: gen\n\tlink $(FLAGS) -o $(OUT)\ngen:\n\t@generate $@\n",
-		"tools/gen.sh", "#!/bin/sh\nset -e\nfor x in a b; do step \"$1\" $x; done\n",
+		"tools/gen.sh", "#!/bin/sh\nset -e\ncd \"$(dirname \"$0\")\"\nfor x in a b; do step \"$1\" $x; done\n",
 	), plan.Options{Recognisers: []plan.Recogniser{r}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []string{
 		"Dockerfile:7 /src build --quick", "Dockerfile:7 /src/web bundle", "Makefile:6 /src generate gen", "Makefile:4 /src link -X 1 -o /out/x",
-		"Dockerfile:10 /src second amd64", "tools/gen.sh:3 /src step one a", "tools/gen.sh:3 /src step one b", "Dockerfile:11 /src filter",
+		"Dockerfile:10 /src second amd64", "tools/gen.sh:4 /src/tools step one a", "tools/gen.sh:4 /src/tools step one b", "Dockerfile:11 /src filter",
 	}
 	if diff := cmp.Diff(want, r.commands); diff != "" {
 		t.Error(diff)

@@ -27,11 +27,16 @@ const (
 // Run interprets shell text in a folder: conditions, loops and expansions as a shell does, but each program that it calls is only
 // looked at. at is where the text begins; params are its $1, $2 and so on.
 func (s *Stage) Run(text, dir string, env map[string]string, at Evidence, params ...string) error {
+	return s.run(text, at.File, dir, env, at, params...)
+}
+
+// run is Run of a text whose $0 is name.
+func (s *Stage) run(text, name, dir string, env map[string]string, at Evidence, params ...string) error {
 	if s.depth++; s.depth > maxDepth {
 		return fmt.Errorf("%s: scripts call scripts more than %d deep", at, maxDepth)
 	}
 	defer func() { s.depth-- }()
-	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(text), at.File)
+	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(text), name)
 	if err != nil {
 		return fmt.Errorf("%s: %w", at, err)
 	}

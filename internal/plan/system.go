@@ -43,6 +43,11 @@ func (system) Recognise(c Command, s *Stage) (bool, error) {
 				c.Print(string(data))
 			}
 		}
+	case "dirname", "basename":
+		if len(c.Args) > 1 { // scripts find their own folder with it
+			of := map[string]func(string) string{"dirname": path.Dir, "basename": path.Base}[name]
+			c.Print(strings.TrimSuffix(of(c.Args[1]), strings.Join(c.Args[2:], "")) + "\n")
+		}
 	case "git":
 		runGit(c, s)
 	case "adduser", "useradd", "addgroup", "groupadd":
@@ -51,7 +56,7 @@ func (system) Recognise(c Command, s *Stage) (bool, error) {
 		chown(c, s)
 	case "usermod", "chmod", "ldconfig", "update-ca-certificates", "dpkg",
 		"dpkg-reconfigure", "locale-gen", "true", "false", "ls", "echo", "which", "id", "uname", "find", "grep", "sed", "tr", "cut", "date",
-		"setcap", "strip", "upx", "sleep", "tee", "head", "tail", "xargs", "sort", "basename", "dirname", "mktemp", "file", "du", "df", "update-alternatives",
+		"setcap", "strip", "upx", "sleep", "tee", "head", "tail", "xargs", "sort", "mktemp", "file", "du", "df", "update-alternatives",
 		"yes", "printf", "nproc", "awk", "apt-key", "apt-mark", "apt-cache", "gpg", "sha256sum", "ldd", "tar", "unzip", "gunzip", "xz", "gzip", "arch":
 		// nothing that decides what stands where; what they bring from the network shows by what is missing
 	default:
@@ -218,7 +223,7 @@ func (s *Stage) runScript(c Command) (bool, error) {
 	if strings.IndexByte(string(data), 0) >= 0 {
 		return false, nil
 	}
-	return true, s.Run(string(data), c.Dir, c.Env, Evidence{File: name, Line: 1}, c.Args[1:]...)
+	return true, s.run(string(data), Abs(c.Dir, c.Args[0]), c.Dir, c.Env, Evidence{File: name, Line: 1}, c.Args[1:]...)
 }
 
 // runRest follows programs that call the program that their arguments name.
