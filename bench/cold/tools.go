@@ -41,15 +41,15 @@ func (s *service) tools(dir string) (*bare, error) {
 	const generate = "java -jar /bench/generator.jar generate -i /src/schema.yml"
 	b.chains = [][]step{
 		{
-			{"openapi-generator, Go client", "java", generate + " -g go -c /src/clients/go.yaml -o /work/client-go"},
-			{"go build", "go", `cp -r /src/go.mod /src/go.sum /src/cmd /src/internal . && cp -r /work/client-go internal/api
-export PATH=/toolchain/bin:$PATH GOPROXY=file:///bench/go GOSUMDB=off GOTOOLCHAIN=local GOFLAGS=-modcacherw GOCACHE=/work/go-cache GOPATH=/work/go CGO_ENABLED=0
-go build -trimpath -ldflags '-s -w -X main.version=1.4.0' -o /work/server ./cmd/gatehouse-server`},
+			{"openapi-generator, Go client", "java", generate + " -g go -c /src/clients/go.yaml -o /made/client-go"},
+			{"go build", "go", `cp -r /src/go.mod /src/go.sum /src/cmd /src/internal . && cp -r /made/client-go internal/api
+export PATH=/toolchain/bin:$PATH GOPROXY=file:///bench/go GOSUMDB=off GOTOOLCHAIN=local GOFLAGS=-modcacherw GOCACHE=/made/go-cache GOPATH=/made/go CGO_ENABLED=0
+go build -trimpath -ldflags '-s -w -X main.version=1.4.0' -o /made/server ./cmd/gatehouse-server`},
 		},
 		{
-			{"openapi-generator, TypeScript client", "java", generate + " -g typescript-fetch -c /src/clients/typescript.yaml -o /work/client-ts"},
-			{"npm ci, npm run build", "node", `cp -r /src/web . && cd web && cp /bench/package-lock.json . && cp -r /work/client-ts src/api
-export PATH=/toolchain/bin:$PATH CI=true npm_config_offline=true npm_config_cache=/work/npm npm_config_update_notifier=false
+			{"openapi-generator, TypeScript client", "java", generate + " -g typescript-fetch -c /src/clients/typescript.yaml -o /made/client-ts"},
+			{"npm ci, npm run build", "node", `cp -r /src/web . && cd web && cp /bench/package-lock.json . && cp -r /made/client-ts src/api
+export PATH=/toolchain/bin:$PATH CI=true npm_config_offline=true npm_config_cache=/made/npm npm_config_update_notifier=false
 npm ci && npm run build`},
 		},
 		{
@@ -202,7 +202,7 @@ func (b *bare) together(ctx context.Context, work string) (float64, error) {
 	return seconds, errors.Join(errors.Join(errs...), removeAll(work))
 }
 
-// run does one step in its root, entered as Headwater's builds enter theirs. Steps share /work.
+// run does one step in its root, entered as Headwater's builds enter theirs. Steps share /made.
 func (b *bare) run(ctx context.Context, s step, work string) (float64, error) {
 	root := b.service.at["root "+s.root]
 	if root == "" {
@@ -226,7 +226,7 @@ func (b *bare) run(ctx context.Context, s step, work string) (float64, error) {
 	args := []string{"--library-path", lib, filepath.Join(root, "usr/bin/bwrap"), "--unshare-all", "--die-with-parent", "--clearenv",
 		"--ro-bind", root + "/usr", "/usr", "--symlink", "usr/bin", "/bin", "--symlink", "usr/sbin", "/sbin", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64",
 		"--ro-bind", root + "/etc", "/etc", "--proc", "/proc", "--dev", "/dev", "--ro-bind", source, "/src", "--ro-bind", b.dir, "/bench",
-		"--bind", filepath.Join(work, "work"), "/work", "--bind", own + "/build", "/build", "--bind", own + "/tmp", "/tmp", "--bind", own + "/opt", "/opt", "--bind", own + "/app", "/app",
+		"--bind", filepath.Join(work, "work"), "/made", "--bind", own + "/build", "/build", "--bind", own + "/tmp", "/tmp", "--bind", own + "/opt", "/opt", "--bind", own + "/app", "/app",
 		"--setenv", "PATH", "/usr/bin:/bin", "--setenv", "HOME", "/tmp", "--setenv", "LANG", "C.UTF-8", "--chdir", "/build"}
 	if toolchain := b.toolchain(s.root); toolchain != "" {
 		args = append(args, "--ro-bind", toolchain, "/toolchain")

@@ -158,7 +158,7 @@ jobs:
 `}},
 		{"by a target that the image's target needs", []string{"Makefile", "image: site\n\tdocker build -t app .\nsite:\n\tcd web && bake dist\n"}},
 		{"by a script before it", []string{"package.json", `{"scripts": {"image": "cd web && bake dist && cd .. && docker build -t app ."}}`}},
-		{"in a container, over the tree", []string{"Makefile", "image:\n\tdocker run --rm -it -v \"$$PWD/.:/work\" -w /work/web tool:1 bake dist\n\tdocker build -t app .\n"}},
+		{"in a container, over the tree", []string{"Makefile", "image:\n\tdocker run --rm -it -v \"$$PWD/.:/tree\" -w /tree/web tool:1 bake dist\n\tdocker build -t app .\n"}},
 		{"in a service of a compose file, over the tree", []string{
 			"Makefile", "image:\n\tcd web && docker compose -f ../gen/compose.yml run --rm --user 0:0 gen bake /local/web/dist\n\tdocker build -t app .\n",
 			"gen/compose.yml", "services: {gen: {image: 'example.invalid/gen:1', volumes: ['..:/local']}}\n",

@@ -534,7 +534,7 @@ func natives() map[string][]string {
 	compiler := []string{"g++", "make", "python3"}
 	with := func(more ...string) []string { return append(slices.Clone(compiler), more...) }
 	return map[string][]string{
-		"better-sqlite3": compiler, "sqlite3": compiler, "@louislam/sqlite3": compiler, "bcrypt": compiler, "node-pty": compiler, "cpu-features": compiler, "re2": compiler, "argon2": compiler, "node-sass": compiler,
+		"better-sqlite3": compiler, "sqlite3": compiler, "bcrypt": compiler, "node-pty": compiler, "cpu-features": compiler, "re2": compiler, "argon2": compiler, "node-sass": compiler,
 		"canvas": with("libcairo2-dev", "libgif-dev", "libjpeg-dev", "libpango1.0-dev", "librsvg2-dev", "pkg-config"), "node-libcurl": with("libcurl4-openssl-dev"), "pg-native": with("libpq-dev"),
 		"node-expat": compiler, "leveldown": compiler, "isolated-vm": compiler, "zeromq": compiler, "kerberos": with("libkrb5-dev"), "usb": with("libudev-dev"), "@serialport/bindings-cpp": compiler,
 	}
