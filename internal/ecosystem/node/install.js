@@ -106,9 +106,18 @@ const managers = {
     const online = { npm_config_offline: "false", npm_config_registry: registry, npm_config_fetch_timeout: patience };
     await run("npm", ["ci", "--ignore-scripts", "--no-save", ...plan.omit.map((kind) => "--omit=" + kind)], online);
     const withScripts = Object.keys(plan.places).filter((dir) => lock.packages[dir].hasInstallScript && fs.existsSync(dir));
-    if (scripts && withScripts.length > 0) {
-      const names = withScripts.map((dir) => dir.slice(dir.lastIndexOf("node_modules/") + "node_modules/".length));
-      await run("npm", ["rebuild", ...new Set(names)]);
+    if (!scripts) return;
+    const nameOf = (dir) => dir.slice(dir.lastIndexOf("node_modules/") + "node_modules/".length);
+    const needed = new Set(withScripts.filter((dir) => !lock.packages[dir].optional).map(nameOf));
+    if (needed.size > 0) await run("npm", ["rebuild", ...needed]);
+    // As npm itself does, an optional package that does not install is left out.
+    for (const dir of withScripts.filter((dir) => lock.packages[dir].optional && !needed.has(nameOf(dir)))) {
+      try {
+        await run("npm", ["rebuild", nameOf(dir)]);
+      } catch (e) {
+        console.error(`${dir} is optional and does not install (${e.message}): it is left out`);
+        fs.rmSync(dir, { recursive: true, force: true });
+      }
     }
   },
 

@@ -92,7 +92,7 @@ func (l *Locked) finish(file string, bad []error) error {
 		if !plainName(p.Name) || p.Version == "" || strings.ContainsAny(p.Version, "/\\ \n") && !p.Elsewhere {
 			bad = append(bad, fmt.Errorf("%q at %q: is no package's name and version", p.Name, p.Version))
 		}
-		if p.Elsewhere && strings.ContainsAny(p.Version, "/:") { // an address again
+		if p.Elsewhere && strings.ContainsAny(p.Version, "/\\: \n") { // an address again
 			p.Version = "0"
 		}
 	}

@@ -320,6 +320,7 @@ func FuzzReadPnpm(f *testing.F) {
 
 func FuzzReadYarn(f *testing.F) {
 	seeds(f, "testdata/yarn/src/yarn.lock")
+	f.Add([]byte("0@:\n  version \\\n  resolved http://"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if l, err := node.ReadYarn(data, nil); err == nil {
 			inside(t, l)

@@ -531,7 +531,7 @@ func (l *Locked) names() []string {
 
 // natives are packages that compile something when no built one can be downloaded, and the Debian packages that this takes.
 func natives() map[string][]string {
-	compiler := []string{"g++", "make", "python3"}
+	compiler := []string{"g++", "make", "python3", "python3-setuptools"} // the last for old releases of node-gyp, which import distutils
 	with := func(more ...string) []string { return append(slices.Clone(compiler), more...) }
 	return map[string][]string{
 		"better-sqlite3": compiler, "sqlite3": compiler, "bcrypt": compiler, "node-pty": compiler, "cpu-features": compiler, "re2": compiler, "argon2": compiler, "node-sass": compiler,
