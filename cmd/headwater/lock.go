@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"headwater/internal/atomicfile"
+	"headwater/internal/ecosystem/all"
 	"headwater/internal/pin"
 	"headwater/internal/rootfs"
 )
@@ -68,7 +69,7 @@ func (a *app) lock(ctx context.Context, args []string, update bool, date time.Ti
 	}
 	b.resolver = rootfs.NewResolver(rootfs.Options{Archive: b.network(), At: a.now(), AsOf: date})
 	f, err := pin.Lock(ctx, pin.Config{
-		Recipe: p.recipe, Source: p.tree.FS(), Previous: p.lock, Update: update, Ecosystems: ecosystems(),
+		Recipe: p.recipe, Source: p.tree.FS(), Previous: p.lock, Update: update, Ecosystems: all.Ecosystems(),
 		Network: b.network(), Roots: b.roots(), Realise: b.realiseOne, Now: date, Events: b.events,
 	})
 	if err := errors.Join(err, b.Close()); err != nil {
@@ -79,25 +80,8 @@ func (a *app) lock(ctx context.Context, args []string, update bool, date time.Ti
 		return err
 	}
 	name := filepath.Join(p.dir, lockFile)
-	if err := replaceFile(name, data); err != nil {
+	if err := atomicfile.WriteSynced(name, data, 0o644); err != nil {
 		return fmt.Errorf("write lock: %w", err)
 	}
 	return a.result("lock", name)
-}
-
-// replaceFile writes a file so that readers see the old bytes or the new, whatever happens.
-func replaceFile(name string, data []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".tmp-*")
-	if err != nil {
-		return err
-	}
-	_, err = tmp.Write(data)
-	err = errors.Join(err, tmp.Chmod(0o644), tmp.Sync(), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), name)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(tmp.Name()))
-	}
-	return nil
 }

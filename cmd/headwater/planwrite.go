@@ -11,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"headwater/internal/atomicfile"
 	"headwater/internal/plan"
 	"headwater/internal/recipe"
 	"headwater/internal/recipe/merge"
@@ -51,10 +52,10 @@ func (a *app) writePlan(dir string, p *plan.Plan) ([]merge.Conflict, error) {
 		}
 	}
 	// The recipe first: were it lost, the next merge would take upstream's changes for edits that undo them.
-	if err := replaceFile(name, result.Text); err != nil {
+	if err := atomicfile.WriteSynced(name, result.Text, 0o644); err != nil {
 		return nil, fmt.Errorf("write recipe: %w", err)
 	}
-	if err := replaceFile(filepath.Join(dir, planFile), append([]byte(planHeader), data...)); err != nil {
+	if err := atomicfile.WriteSynced(filepath.Join(dir, planFile), append([]byte(planHeader), data...), 0o644); err != nil {
 		return nil, fmt.Errorf("write %s: %w", planFile, err)
 	}
 	if err := a.tellConflicts(p, result.Conflicts, name); err != nil {

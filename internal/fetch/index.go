@@ -18,6 +18,7 @@ import (
 	"sync"
 
 	"headwater/internal/artifact"
+	"headwater/internal/atomicfile"
 	"headwater/internal/registry"
 )
 
@@ -266,17 +267,5 @@ func (d *documents) save(key string, m meta, body []byte) error {
 	if err := os.MkdirAll(d.dir, 0o700); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(d.dir, ".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(append(append(head, '\n'), body...))
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), d.file(key))
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+	return atomicfile.Write(d.file(key), append(append(head, '\n'), body...), 0o600)
 }

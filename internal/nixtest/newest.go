@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"headwater/internal/atomicfile"
 	"headwater/internal/lock"
 	"headwater/internal/recipe"
 	"headwater/internal/rootfs"
@@ -74,19 +75,7 @@ func writeFound(file string, f found) error {
 	if err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(file), ".newest-*")
-	if err != nil {
-		return err
-	}
-	_, err = tmp.Write(data)
-	err = errors.Join(err, tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), file)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(tmp.Name()))
-	}
-	return nil
+	return atomicfile.Write(file, data, 0o600)
 }
 
 // resolveNewest finds the packages and unpacks them into the store.

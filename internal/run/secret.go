@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"headwater/internal/atomicfile"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -39,11 +40,7 @@ func (r *runner) secret(name string) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return "", fmt.Errorf("keep secret %s: %w", name, err)
 	}
-	tmp := file + ".tmp"
-	if err := os.WriteFile(tmp, []byte(v+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("keep secret %s: %w", name, err)
-	}
-	if err := os.Rename(tmp, file); err != nil {
+	if err := atomicfile.WriteSynced(file, []byte(v+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("keep secret %s: %w", name, err)
 	}
 	return v, nil

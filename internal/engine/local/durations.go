@@ -2,7 +2,6 @@ package local
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"headwater/internal/atomicfile"
 	"headwater/internal/dag"
 )
 
@@ -79,29 +79,14 @@ func (d *durations) save() error {
 	}
 	b, err := json.Marshal(all)
 	if err == nil {
-		err = replaceFile(d.file, b)
+		err = os.MkdirAll(filepath.Dir(d.file), 0o755)
+	}
+	if err == nil {
+		err = atomicfile.Write(d.file, b, 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("save durations: %w", err)
 	}
 	d.known, d.fresh = all, nil
-	return nil
-}
-
-func replaceFile(name string, content []byte) error {
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
 	return nil
 }
