@@ -11,12 +11,7 @@ import (
 
 	"headwater/internal/artifact"
 	"headwater/internal/dag"
-	"headwater/internal/ecosystem"
-	"headwater/internal/ecosystem/golang"
-	"headwater/internal/ecosystem/node"
-	"headwater/internal/ecosystem/openapi"
-	"headwater/internal/ecosystem/plain"
-	"headwater/internal/ecosystem/python"
+	"headwater/internal/ecosystem/all"
 	"headwater/internal/graph"
 	"headwater/internal/lock"
 	"headwater/internal/nix"
@@ -56,9 +51,7 @@ func load(ctx context.Context, o options) (s *service, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.graph, err = graph.New(graph.Input{Recipe: r, Lock: s.lock, Source: tree, Ecosystems: []ecosystem.Ecosystem{
-		golang.New(), node.New(), openapi.New(), plain.New(), python.New(),
-	}})
+	s.graph, err = graph.New(graph.Input{Recipe: r, Lock: s.lock, Source: tree, Ecosystems: all.Ecosystems()})
 	if err != nil {
 		return nil, err
 	}

@@ -13,10 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 	"golang.org/x/tools/txtar"
 
-	"headwater/internal/ecosystem/golang"
-	"headwater/internal/ecosystem/node"
-	"headwater/internal/ecosystem/openapi"
-	"headwater/internal/ecosystem/python"
+	"headwater/internal/ecosystem/all"
 	"headwater/internal/plan"
 	"headwater/internal/recipe"
 	"headwater/internal/source"
@@ -83,7 +80,7 @@ func readCase(file, gatehouse string) (*testcase, error) {
 
 func planTree(t *plan.Tree) (*plan.Plan, error) {
 	return plan.New(t, plan.Options{
-		Name: "service", Recognisers: []plan.Recogniser{golang.Recogniser{}, node.NewRecogniser(), openapi.Recogniser{}, python.Recogniser{}},
+		Name: "service", Recognisers: all.Recognisers(),
 	})
 }
 

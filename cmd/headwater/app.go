@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/term"
 
+	"headwater/internal/ecosystem/all"
 	"headwater/internal/graph"
 	"headwater/internal/lock"
 	"headwater/internal/recipe"
@@ -128,6 +129,6 @@ func openGraph(args []string) (*project, *graph.Graph, error) {
 	if p.lock == nil {
 		return nil, nil, &inputError{fmt.Errorf("%s has no %s", p.dir, lockFile), "run headwater lock " + p.dir}
 	}
-	g, err := graph.New(graph.Input{Recipe: p.recipe, Lock: p.lock, Source: p.tree, Ecosystems: ecosystems()})
+	g, err := graph.New(graph.Input{Recipe: p.recipe, Lock: p.lock, Source: p.tree, Ecosystems: all.Ecosystems()})
 	return p, g, err
 }

@@ -9,21 +9,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"headwater/internal/ecosystem/golang"
-	"headwater/internal/ecosystem/node"
-	"headwater/internal/ecosystem/openapi"
-	"headwater/internal/ecosystem/python"
-	"headwater/internal/ecosystem/rust"
+	"headwater/internal/ecosystem/all"
 	"headwater/internal/plan"
 	"headwater/internal/recipe/merge"
 	"headwater/internal/source"
 	"headwater/internal/source/obtain"
 )
-
-// recognisers lists who knows the commands that upstreams build with.
-func recognisers() []plan.Recogniser {
-	return []plan.Recogniser{golang.Recogniser{}, node.NewRecogniser(), openapi.Recogniser{}, python.Recogniser{}, rust.Recogniser{}}
-}
 
 type planOptions struct {
 	plan    plan.Options
@@ -95,7 +86,7 @@ func (a *app) planSource(ctx context.Context, src string, o planOptions) (*plan.
 	if err != nil {
 		return nil, nil, &inputError{err, "give the folder of the upstream's tree"}
 	}
-	o.plan.Recognisers = recognisers()
+	o.plan.Recognisers = all.Recognisers()
 	o.plan.Args = map[string]string{}
 	for _, arg := range o.args {
 		k, v, ok := strings.Cut(arg, "=")
