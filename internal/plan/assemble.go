@@ -19,19 +19,18 @@ type assembly struct {
 	evidence   map[string][]Evidence // by key of the recipe
 	names      map[*Build]string
 	order      []*Build
-	sources    map[string]string          // plain components of the source: by name, what they have
-	requested  map[*Build]map[string]bool // paths below a build's Dir that something needs
-	requesting map[*Build]bool            // builds in work: one that needs itself is no build
-	args       []string                   // of the main process, as the image has them
-	main       string                     // name of that process
-	database   string                     // name of the service that is the database, "" if there is none
+	sources    map[string]string // plain components of the source: by name, what they have
+	requesting map[*Build]bool   // builds in work: one that needs itself is no build
+	args       []string          // of the main process, as the image has them
+	main       string            // name of that process
+	database   string            // name of the service that is the database, "" if there is none
 }
 
 func assemble(x *candidate, o Options, notes *Notes) *assembly {
 	x.image.shared.Notes = notes // from here on
 	a := &assembly{
 		shared: x.image.shared, stage: x.target, evidence: map[string][]Evidence{}, names: map[*Build]string{}, sources: map[string]string{},
-		requested: map[*Build]map[string]bool{}, requesting: map[*Build]bool{},
+		requesting: map[*Build]bool{},
 		recipe: &recipe.Recipe{
 			Format: recipe.Format, Toolchains: map[string]string{}, Roots: map[string]recipe.Root{}, Components: map[string]recipe.Component{},
 			Package: recipe.Package{Layout: map[string]string{}, Links: map[string]string{}, Env: map[string]string{}, Processes: map[string]recipe.Process{}},
@@ -183,8 +182,8 @@ func (a *assembly) component(b *Build) string {
 	}
 	a.recipe.Components[name] = c
 	a.prove("components."+name, b.Evidence...)
-	for tool, v := range b.Toolchains {
-		a.toolchain(tool, v)
+	for _, tool := range slices.Sorted(maps.Keys(b.Toolchains)) { // in order, for they may leave questions
+		a.toolchain(tool, b.Toolchains[tool])
 	}
 	a.inputs(b, name, dir)
 	return name

@@ -1,6 +1,7 @@
 package golang
 
 import (
+	"cmp"
 	"go/version"
 	"maps"
 	"path"
@@ -192,16 +193,9 @@ func planInstall(c plan.Command, s *plan.Stage, args []string) error {
 	}
 	gobin := c.Env["GOBIN"]
 	if gobin == "" {
-		gobin = path.Join(cmpOr(c.Env["GOPATH"], "/go"), "bin")
+		gobin = path.Join(cmp.Or(c.Env["GOPATH"], "/go"), "bin")
 	}
 	return planBuild(c, s, append([]string{"-o", gobin + "/"}, args...))
-}
-
-func cmpOr(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // moduleFile is what go.mod says.

@@ -2,6 +2,7 @@ package golang
 
 import (
 	"path"
+	"slices"
 	"strings"
 
 	"headwater/internal/plan"
@@ -63,18 +64,11 @@ func write(s *plan.Stage, b *plan.Build, w plan.Writer, stage, dir string) error
 	}
 	project := path.Join("/", top, w.Project)
 	s.Files.Place(project, plan.Origin{Kind: plan.Source, Path: w.Project}, w.Evidence)
-	before := len(s.AllBuilds())
 	if err := s.Run(w.Manager+" install && "+w.Manager+" run "+w.Script, project, nil, w.Evidence); err != nil {
 		return err
 	}
-	for _, n := range s.AllBuilds()[min(before, len(s.AllBuilds())):] {
-		if n != b && n.Dir == project {
-			s.Makes(n, plan.Output{At: stage}, w.Evidence)
-			return nil
-		}
-	}
-	for _, n := range s.AllBuilds() { // it was there already
-		if n != b && n.Dir == project && n.Ecosystem == "node" {
+	for _, n := range slices.Backward(s.AllBuilds()) {
+		if n.Ecosystem == "node" && n.Dir == project {
 			s.Makes(n, plan.Output{At: stage}, w.Evidence)
 			return nil
 		}

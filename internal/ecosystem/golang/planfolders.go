@@ -2,8 +2,6 @@ package golang
 
 import (
 	"go/build"
-	"io"
-	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -21,13 +19,12 @@ func ownFolders(s *plan.Stage, src string, b *plan.Build) (folders []string, emb
 	if !found {
 		return nil, nil, false
 	}
-	w := folderWalk{tree: s.Tree, module: mod.path, src: src, seen: map[string]bool{}, ctx: &build.Context{
-		GOARCH: "amd64", GOOS: "linux", Compiler: "gc", CgoEnabled: cgo, BuildTags: tags, ReleaseTags: build.Default.ReleaseTags, JoinPath: path.Join,
-		SplitPathList: func(l string) []string { return strings.Split(l, ":") }, IsAbsPath: path.IsAbs, IsDir: s.Tree.HasDir,
-		HasSubdir: func(root, dir string) (string, bool) { return "", false },
-		ReadDir:   func(dir string) ([]fs.FileInfo, error) { return readFolder(s.Tree, dir) },
-		OpenFile:  func(name string) (io.ReadCloser, error) { return s.Tree.FS().Open(path.Clean(name)) },
-	}}
+	w := folderWalk{tree: s.Tree, module: mod.path, src: src, seen: map[string]bool{}}
+	goVersion := b.Toolchains["go"].Value
+	if mod.file.Go != nil && compareGo(mod.file.Go.Version, goVersion) > 0 {
+		goVersion = mod.file.Go.Version // "1" of an image is its newest, so at least this
+	}
+	w.ctx = buildContext(s.Tree.FS(), options{Tags: tags, Cgo: cgo}, goVersion, b.Env)
 	for _, p := range packages {
 		rel, isBelow := strings.CutPrefix(p, "./")
 		switch {
@@ -126,21 +123,4 @@ func (w *folderWalk) foreign(dir string) bool {
 	return slices.ContainsFunc(w.tree.Below(path.Join(w.src, dir)), func(f string) bool {
 		return slices.Contains([]string{"package.json", "pyproject.toml", "Cargo.toml", "manage.py"}, path.Base(f)) || strings.HasSuffix(f, ".py")
 	})
-}
-
-// readFolder lists a folder of a tree for go/build.
-func readFolder(t *plan.Tree, dir string) ([]fs.FileInfo, error) {
-	entries, err := fs.ReadDir(t.FS(), path.Clean(dir))
-	if err != nil {
-		return nil, err
-	}
-	infos := make([]fs.FileInfo, 0, len(entries))
-	for _, e := range entries {
-		info, err := e.Info()
-		if err != nil {
-			return nil, err
-		}
-		infos = append(infos, info)
-	}
-	return infos, nil
 }

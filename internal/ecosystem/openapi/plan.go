@@ -33,18 +33,20 @@ func (Recogniser) Recognise(c plan.Command, s *plan.Stage) (bool, error) {
 	}
 	dir := s.SourceTop(c.Dir)
 	options := map[string]any{"generator": g.name}
-	for key, file := range map[string]string{"schema": g.schema, "config": g.config, "templates": g.templates} {
-		if file == "" {
+	var sources []string
+	for _, f := range []struct{ key, file string }{{"schema", g.schema}, {"config", g.config}, {"templates", g.templates}} {
+		if f.file == "" {
 			continue
 		}
-		name, ok := s.SourceOf(plan.Abs(c.Dir, file))
+		name, ok := s.SourceOf(plan.Abs(c.Dir, f.file))
 		if !ok {
 			s.Notes.Ask(plan.Question{
-				About: "components", Ask: "openapi-generator reads " + file + ", which the tree does not have; what makes it?", Looked: []plan.Evidence{c.Evidence},
+				About: "components", Ask: "openapi-generator reads " + f.file + ", which the tree does not have; what makes it?", Looked: []plan.Evidence{c.Evidence},
 			})
 			return true, nil
 		}
-		options[key] = name
+		options[f.key] = name
+		sources = append(sources, name)
 	}
 	if len(g.rest) > 0 {
 		options["args"] = g.rest
@@ -53,12 +55,7 @@ func (Recogniser) Recognise(c plan.Command, s *plan.Stage) (bool, error) {
 		options["properties"] = g.properties
 	}
 	b := s.NewBuild("openapi", dir, c.Evidence)
-	b.Folder, b.Name, b.Options, b.Alone = ".", "client-"+short(g.name), options, true
-	for _, key := range []string{"schema", "config", "templates"} {
-		if name, ok := options[key].(string); ok {
-			b.Sources = append(b.Sources, name)
-		}
-	}
+	b.Folder, b.Name, b.Options, b.Sources, b.Alone = ".", "client-"+short(g.name), options, sources, true
 	b.Needs = []plan.Installed{{Manager: "apt", Name: "openjdk-21-jre-headless", Evidence: plan.Evidence{Rule: "openapi-generator runs on Java"}}}
 	if v := version; v != "" {
 		b.Toolchains["openapi-generator"] = plan.Version{Value: v, Evidence: c.Evidence}
