@@ -14,12 +14,16 @@ import (
 
 // Maker makes nodes and sees to it that equal nodes are one. The zero value is ready; it is not safe for concurrent use.
 type Maker struct {
-	hasher drv.Hasher
-	nodes  map[nix.StorePath]*Node
+	hasher  drv.Hasher
+	nodes   map[nix.StorePath]*Node
+	fetches map[artifact.Artifact]*Node // roots share most of their packages
 }
 
 // Fetch makes the fixed-output derivation that downloads a. Its path depends on a's hash and file name alone.
 func (m *Maker) Fetch(a artifact.Artifact) (*Node, error) {
+	if n, ok := m.fetches[a]; ok {
+		return n, nil
+	}
 	storeName := a.StoreName()
 	if a.Hash.IsZero() {
 		return nil, fmt.Errorf("derive fetch of %s: no hash is known", a.Ref())
@@ -35,7 +39,15 @@ func (m *Maker) Fetch(a artifact.Artifact) (*Node, error) {
 			"executable": "", "unpack": "", "preferLocalBuild": "1",
 		},
 	}
-	return m.Derivation(Node{Kind: Fetch, Name: storeName, Drv: d})
+	n, err := m.Derivation(Node{Kind: Fetch, Name: storeName, Drv: d})
+	if err != nil {
+		return nil, err
+	}
+	if m.fetches == nil {
+		m.fetches = map[artifact.Artifact]*Node{}
+	}
+	m.fetches[a] = n
+	return n, nil
 }
 
 // Derivation completes n (its Drv's outputs, DrvPath, Outputs) and returns it, or the equal node made before.
