@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"headwater/internal/store/storetest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,7 +30,7 @@ func TestCacheServe(t *testing.T) {
 		t.Fatalf("it said %q", lines.Text())
 	}
 	store := filepath.Join(dir, "store")
-	t.Cleanup(func() { makeRemovable(store) })
+	t.Cleanup(func() { storetest.Removable(store) })
 	took, _ := output(t, "--store", store, "cache", "pull", lines.Text(), path, "--trusted-key", public)
 	if !strings.HasSuffix(took, path) { // last, after what it refers to
 		t.Errorf("took %q, want %q", took, path)
@@ -41,14 +42,4 @@ func TestCacheServe(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("after SIGTERM: %v", err)
 	}
-}
-
-// makeRemovable lets a store's read-only folders be deleted.
-func makeRemovable(dir string) {
-	filepath.WalkDir(dir, func(p string, e os.DirEntry, _ error) error { // what fails here, deleting will tell
-		if e != nil && e.IsDir() {
-			os.Chmod(p, 0o755)
-		}
-		return nil
-	})
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"headwater/internal/roottest"
 	"headwater/internal/sandbox"
 )
 
@@ -37,11 +38,11 @@ func TestScripts(t *testing.T) {
 // sharedStore is the store that all tests of a user share, so that roots and toolchains are fetched once.
 func sharedStore(t *testing.T) string {
 	t.Helper()
-	dir, err := os.UserCacheDir()
+	dir, err := roottest.StoreDir()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return filepath.Join(dir, "headwater-test")
+	return dir
 }
 
 // headwater makes a command of this program.

@@ -10,6 +10,7 @@ import (
 	"headwater/internal/nix"
 	"headwater/internal/nix/narinfo"
 	"headwater/internal/store"
+	"headwater/internal/store/storetest"
 )
 
 // thousand makes as many paths, mostly small, and tells the one that needs all.
@@ -31,7 +32,7 @@ func thousand(b *testing.B, s *store.Store) nix.StorePath {
 }
 
 func BenchmarkPush(b *testing.B) {
-	s := openStore(b, tempDir(b))
+	s := storetest.Open(b, storetest.Dir(b))
 	top := thousand(b, s)
 	key, _ := newKey(b, "cache.example-1")
 	for b.Loop() {
@@ -40,17 +41,17 @@ func BenchmarkPush(b *testing.B) {
 }
 
 func BenchmarkPull(b *testing.B) {
-	s := openStore(b, tempDir(b))
+	s := storetest.Open(b, storetest.Dir(b))
 	top := thousand(b, s)
 	key, public := newKey(b, "cache.example-1")
 	c := openCache(b, "file://"+b.TempDir(), cache.Options{})
 	push(b, cache.PushOptions{Store: s, Cache: c, Key: &key}, top)
 	for b.Loop() {
-		dir, err := os.MkdirTemp(tempDir(b), "")
+		dir, err := os.MkdirTemp(storetest.Dir(b), "")
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := pull(b, openStore(b, dir), c, []narinfo.PublicKey{public}, top); err != nil {
+		if _, err := pull(b, storetest.Open(b, dir), c, []narinfo.PublicKey{public}, top); err != nil {
 			b.Fatal(err)
 		}
 	}

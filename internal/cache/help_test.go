@@ -22,34 +22,6 @@ import (
 	"headwater/internal/store"
 )
 
-// tempDir is deleted even if what is in it is read-only.
-func tempDir(t testing.TB) string {
-	dir := t.TempDir()
-	t.Cleanup(func() {
-		filepath.WalkDir(dir, func(p string, e fs.DirEntry, _ error) error { // what fails here, deleting will tell
-			if e != nil && e.IsDir() {
-				os.Chmod(p, 0o755)
-			}
-			return nil
-		})
-	})
-	return dir
-}
-
-func openStore(t testing.TB, dir string) *store.Store {
-	t.Helper()
-	s, err := store.Open(context.Background(), dir, store.Options{Now: time.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
-
 // install makes a valid, input-addressed path: a folder with a file of the content, which is scanned for references.
 func install(t testing.TB, s *store.Store, name, content string, candidates ...nix.StorePath) nix.StorePath {
 	t.Helper()

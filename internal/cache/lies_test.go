@@ -21,6 +21,7 @@ import (
 	"headwater/internal/nix"
 	"headwater/internal/nix/narinfo"
 	"headwater/internal/store"
+	"headwater/internal/store/storetest"
 )
 
 // liar is a good cache in a folder, to be spoilt, and what is in it.
@@ -33,7 +34,7 @@ type liar struct {
 }
 
 func newLiar(t *testing.T, c cache.Compression) *liar {
-	s := openStore(t, tempDir(t))
+	s := storetest.Open(t, storetest.Dir(t))
 	key, _ := newKey(t, "cache.example-1")
 	l := &liar{t: t, disk: &disk{dir: t.TempDir()}, key: key}
 	l.low = install(t, s, "low", "low")
@@ -140,7 +141,7 @@ func refers(p ...nix.StorePath) func(*narinfo.Info) {
 // Whatever a cache does wrong, the error says so and names both cache and path, nothing becomes valid and nothing is left.
 func TestLies(t *testing.T) {
 	absent := nix.StorePath("/nix/store/00000000000000000000000000000000-absent")
-	good, into := newLiar(t, cache.Zstd), openStore(t, tempDir(t)) // of all cases: nothing becomes valid there, but for what is true
+	good, into := newLiar(t, cache.Zstd), storetest.Open(t, storetest.Dir(t)) // of all cases: nothing becomes valid there, but for what is true
 	for _, c := range []struct {
 		name, want string
 		is         error
@@ -354,7 +355,7 @@ func TestReferencesInACircle(t *testing.T) {
 	info.Refs = append(info.Refs, l.path)
 	info.Sign(l.key)
 	write(t, info.Marshal(), at)
-	l.refused(openStore(t, tempDir(t)), "file://"+l.disk.dir, "its references lead back to it", cache.ErrFalse, cache.Options{})
+	l.refused(storetest.Open(t, storetest.Dir(t)), "file://"+l.disk.dir, "its references lead back to it", cache.ErrFalse, cache.Options{})
 }
 
 // A path that a cache gives wrongly another may give rightly; a cache that is down is told of once and not asked again.
@@ -363,7 +364,7 @@ func TestOtherCacheGives(t *testing.T) {
 	bad.say(true, func(i *narinfo.Info) { i.FileHash = nix.Sum(nix.SHA256, nil) })
 	down := &disk{dir: t.TempDir(), before: func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(502); return true }}
 	var warnings []string
-	s := openStore(t, tempDir(t))
+	s := storetest.Open(t, storetest.Dir(t))
 	keys := []narinfo.PublicKey{good.key.Public()}
 	downURL := serve(t, down).URL
 	sub := cache.NewSubstituter(s, []cache.Source{
@@ -410,14 +411,14 @@ func TestRetries(t *testing.T) {
 	var waits []time.Duration
 	o := cache.Options{Requests: 1, Wait: func(_ context.Context, d time.Duration) error { waits = append(waits, d); return nil }}
 	url, keys := serve(t, l.disk).URL, []narinfo.PublicKey{l.key.Public()}
-	if _, err := pull(t, openStore(t, tempDir(t)), openCache(t, url, o), keys, l.low); err != nil {
+	if _, err := pull(t, storetest.Open(t, storetest.Dir(t)), openCache(t, url, o), keys, l.low); err != nil {
 		t.Fatal(err)
 	}
 	if want := []time.Duration{250 * time.Millisecond, time.Second}; !slices.Equal(waits, want) {
 		t.Errorf("waited %v, want %v", waits, want)
 	}
 	waits, failures, code, times = nil, 0, http.StatusForbidden, 1
-	if _, err := pull(t, openStore(t, tempDir(t)), openCache(t, url, o), keys, l.low); err == nil || len(waits) > 0 {
+	if _, err := pull(t, storetest.Open(t, storetest.Dir(t)), openCache(t, url, o), keys, l.low); err == nil || len(waits) > 0 {
 		t.Errorf("got %v, waited %v", err, waits)
 	}
 }
@@ -425,7 +426,7 @@ func TestRetries(t *testing.T) {
 // What a cache says once is not asked again.
 func TestAsksOnce(t *testing.T) {
 	l := newLiar(t, cache.Zstd)
-	s := openStore(t, tempDir(t))
+	s := storetest.Open(t, storetest.Dir(t))
 	sub := cache.NewSubstituter(s, []cache.Source{{Cache: openCache(t, serve(t, l.disk).URL, cache.Options{}), Keys: []narinfo.PublicKey{l.key.Public()}}}, cache.PullOptions{})
 	absent := nix.StorePath("/nix/store/00000000000000000000000000000000-absent")
 	for range 3 {
@@ -444,7 +445,7 @@ func TestPullCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("enough")
 	l.answer("nar/", func(_ http.ResponseWriter, r *http.Request) { cancel(why); <-r.Context().Done() })
-	s := openStore(t, tempDir(t))
+	s := storetest.Open(t, storetest.Dir(t))
 	sub := cache.NewSubstituter(s, []cache.Source{{Cache: openCache(t, serve(t, l.disk).URL, cache.Options{}), Keys: []narinfo.PublicKey{l.key.Public()}}}, cache.PullOptions{})
 	if _, err := sub.Pull(ctx, []nix.StorePath{l.path}, nil); !errors.Is(err, why) {
 		t.Errorf("got %v", err)
@@ -455,7 +456,7 @@ func TestPullCancelled(t *testing.T) {
 // A full disk is no fault of the cache: the next one is not tried.
 func TestPullNeedsWritableStore(t *testing.T) {
 	l := newLiar(t, cache.Zstd)
-	s := openStore(t, tempDir(t))
+	s := storetest.Open(t, storetest.Dir(t))
 	tmp := filepath.Join(s.Dir(), "nix/var/headwater")
 	if err := os.MkdirAll(tmp, 0o755); err != nil {
 		t.Fatal(err)

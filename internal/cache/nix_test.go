@@ -12,6 +12,7 @@ import (
 	"headwater/internal/nix"
 	"headwater/internal/nix/narinfo"
 	"headwater/internal/nixtest"
+	"headwater/internal/store/storetest"
 )
 
 var equalHashes = cmp.Comparer(func(x, y nix.Hash) bool { return x == y })
@@ -25,7 +26,7 @@ func bothReleases(t *testing.T, f func(*testing.T, *nixtest.Nix)) {
 
 // Real Nix takes what we push to a folder or over HTTP, and what we serve, if it trusts the key, and not otherwise.
 func TestNixSubstitutes(t *testing.T) {
-	s := openStore(t, tempDir(t))
+	s := storetest.Open(t, storetest.Dir(t))
 	top := sample(t, s)
 	key, public := newKey(t, "cache.example-1")
 	_, other := newKey(t, "other.example-1")
@@ -44,7 +45,7 @@ func TestNixSubstitutes(t *testing.T) {
 	bothReleases(t, func(t *testing.T, n *nixtest.Nix) {
 		for name, address := range addresses {
 			t.Run(name, func(t *testing.T) {
-				to := tempDir(t)
+				to := storetest.Dir(t)
 				realise := func(key narinfo.PublicKey) error {
 					return n.Command(t.Context(), "nix-store", "--store", to, "--option", "substituters", address,
 						"--option", "trusted-public-keys", key.String(), "--realise", string(top)).Run()
@@ -57,7 +58,7 @@ func TestNixSubstitutes(t *testing.T) {
 				}
 				n.Verify(t, to)
 				n.Run(t, "nix", "store", "verify", "--store", to, "--recursive", "--sigs-needed", "1", "--trusted-public-keys", public.String(), string(top))
-				if d := cmp.Diff(closureOf(t, s, top), closureOf(t, openStore(t, to), top), equalHashes); d != "" {
+				if d := cmp.Diff(closureOf(t, s, top), closureOf(t, storetest.Open(t, to), top), equalHashes); d != "" {
 					t.Error(d)
 				}
 			})
@@ -67,7 +68,7 @@ func TestNixSubstitutes(t *testing.T) {
 
 // We take what real Nix copies to a cache, by whatever compression, if we trust its key, and not otherwise.
 func TestPullsWhatNixPushes(t *testing.T) {
-	s := openStore(t, tempDir(t))
+	s := storetest.Open(t, storetest.Dir(t))
 	top := sample(t, s)
 	bothReleases(t, func(t *testing.T, n *nixtest.Nix) {
 		keys := t.TempDir()
@@ -90,7 +91,7 @@ func TestPullsWhatNixPushes(t *testing.T) {
 					settings := "?compression=" + how + "&secret-key=" + filepath.Join(keys, "secret")
 					n.Run(t, "nix", "copy", "--store", s.Dir(), "--to", c.to+settings, string(top))
 					from := openCache(t, c.from, cache.Options{})
-					into := openStore(t, tempDir(t))
+					into := storetest.Open(t, storetest.Dir(t))
 					if _, err := pull(t, into, from, []narinfo.PublicKey{other}, top); err == nil {
 						t.Fatal("taken, signed by a key that is not trusted")
 					}
@@ -120,7 +121,7 @@ func TestPullsWhatNixPushes(t *testing.T) {
 
 // A key that we make is one for Nix, and signs as Nix does; the names of files and what is in them are Nix's too.
 func TestWritesWhatNixWrites(t *testing.T) {
-	s := openStore(t, tempDir(t))
+	s := storetest.Open(t, storetest.Dir(t))
 	top := sample(t, s)
 	key, _ := newKey(t, "cache.example-1")
 	secret := filepath.Join(t.TempDir(), "secret")

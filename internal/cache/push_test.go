@@ -18,14 +18,15 @@ import (
 	"headwater/internal/nix"
 	"headwater/internal/nix/narinfo"
 	"headwater/internal/store"
+	"headwater/internal/store/storetest"
 )
 
 // Of a random graph only what the cache lacks is sent, a path's references appear before it, and who pulls has it all.
 func TestPushAndPullGraphs(t *testing.T) {
-	s := openStore(t, tempDir(t))
+	s := storetest.Open(t, storetest.Dir(t))
 	key, public := newKey(t, "cache.example-1")
 	serial := 0
-	into := openStore(t, tempDir(t)) // of all graphs: no two have a path in common
+	into := storetest.Open(t, storetest.Dir(t)) // of all graphs: no two have a path in common
 	rapid.Check(t, func(rt *rapid.T) {
 		serial++
 		var paths []nix.StorePath
@@ -85,7 +86,7 @@ func TestPushAndPullGraphs(t *testing.T) {
 
 // A NAR that is there is not sent again, be it from a push that was broken off or of an equal tree.
 func TestPushSendsNARsOnce(t *testing.T) {
-	s := openStore(t, tempDir(t))
+	s := storetest.Open(t, storetest.Dir(t))
 	a, b := install(t, s, "a", "the same"), install(t, s, "b", "the same")
 	web := &disk{dir: t.TempDir()}
 	c := openCache(t, serve(t, web).URL, cache.Options{})
@@ -114,7 +115,7 @@ func TestPushSendsNARsOnce(t *testing.T) {
 
 // A big NAR goes through a file, which is not left, whatever happens.
 func TestPushBigNARs(t *testing.T) {
-	s := openStore(t, tempDir(t))
+	s := storetest.Open(t, storetest.Dir(t))
 	key, public := newKey(t, "cache.example-1")
 	big := install(t, s, "big", noise(4, 7_000_000))
 	web := &disk{dir: t.TempDir()}
@@ -123,7 +124,7 @@ func TestPushBigNARs(t *testing.T) {
 		if done := push(t, cache.PushOptions{Store: s, Cache: c, Key: &key}, big); done.Bytes < 7_000_000 {
 			t.Errorf("pushed %+v", done)
 		}
-		if _, err := pull(t, openStore(t, tempDir(t)), c, []narinfo.PublicKey{public}, big); err != nil {
+		if _, err := pull(t, storetest.Open(t, storetest.Dir(t)), c, []narinfo.PublicKey{public}, big); err != nil {
 			t.Fatal(err)
 		}
 		if dir, ok := strings.CutPrefix(address, "file://"); ok && len(files(t, dir)) != 3 {
@@ -147,7 +148,7 @@ func TestPushBigNARs(t *testing.T) {
 
 // A damaged store is not spread.
 func TestPushRefusesDamage(t *testing.T) {
-	s := openStore(t, tempDir(t))
+	s := storetest.Open(t, storetest.Dir(t))
 	p := install(t, s, "p", "as it should be")
 	at := filepath.Join(s.RealPath(p), "bin/x")
 	if err := os.Chmod(at, 0o755); err != nil {
@@ -166,7 +167,7 @@ func TestPushRefusesDamage(t *testing.T) {
 }
 
 func TestPushCancelled(t *testing.T) {
-	s := openStore(t, tempDir(t))
+	s := storetest.Open(t, storetest.Dir(t))
 	p := sample(t, s)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("enough")
@@ -229,7 +230,7 @@ func TestCredentials(t *testing.T) {
 	}
 	address := serve(t, l.disk).URL
 	keys := []narinfo.PublicKey{l.key.Public()}
-	s := openStore(t, tempDir(t))
+	s := storetest.Open(t, storetest.Dir(t))
 	with := strings.Replace(address, "http://", "http://me:wrong-secret@", 1)
 	if _, err := pull(t, s, openCache(t, with, cache.Options{}), keys, l.path); err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "401") {
 		t.Errorf("got %v", err)

@@ -14,6 +14,7 @@ import (
 	"headwater/internal/nix"
 	"headwater/internal/nix/nar"
 	"headwater/internal/nix/narinfo"
+	"headwater/internal/store/storetest"
 )
 
 // answerTo makes a request without the conveniences of http.Client.
@@ -39,7 +40,7 @@ func answerTo(t *testing.T, method, url string, header ...string) (*http.Respons
 }
 
 func TestServe(t *testing.T) {
-	s := openStore(t, tempDir(t))
+	s := storetest.Open(t, storetest.Dir(t))
 	p := install(t, s, "p", "content "+noise(6, 600_000))
 	drvPath := nix.StorePath("/nix/store/00000000000000000000000000000000-p.drv")
 	logFile := filepath.Join(t.TempDir(), "log")

@@ -2,24 +2,15 @@ package nixtest_test
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	"headwater/internal/fetch"
-	"headwater/internal/lock"
-	"headwater/internal/nix"
 	"headwater/internal/nixtest"
-	"headwater/internal/pin"
-	"headwater/internal/recipe"
-	"headwater/internal/registry"
-	"headwater/internal/rootfs"
-	"headwater/internal/store"
+	"headwater/internal/roottest"
 )
 
 var relock = flag.Bool("lock", false, "pin the releases of Nix anew")
@@ -27,59 +18,11 @@ var relock = flag.Bool("lock", false, "pin the releases of Nix anew")
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if *relock {
-		if err := pinReleases(context.Background()); err != nil {
+		if err := roottest.Pin(context.Background(), "testdata/headwater.lock", []string{"nix-bin"}, string(nixtest.Current), string(nixtest.Old)); err != nil {
 			panic(err)
 		}
 	}
 	os.Exit(m.Run())
-}
-
-// pinReleases writes testdata/headwater.lock.
-func pinReleases(ctx context.Context) (err error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return err
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return err
-	}
-	now := time.Now().UTC().Truncate(time.Second)
-	s, err := store.Open(ctx, filepath.Join(cache, "headwater-test"), store.Options{Now: time.Now})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	reg, err := registry.Open(registry.Machine{Env: os.Getenv, Home: home, Root: os.DirFS("/")}, registry.Options{})
-	if err != nil {
-		return err
-	}
-	client := fetch.New(reg.At(now), fetch.Options{})
-	defer client.Close()
-	network := &pin.Network{Store: s, Fetcher: client}
-	resolver := rootfs.NewResolver(rootfs.Options{Archive: network, At: now})
-	f := &lock.File{Format: lock.Format, Date: now, Recipe: nix.Sum(nix.SHA256, nil), Roots: map[string]lock.Root{}, Toolchains: map[string][]lock.Artifact{}, Components: map[string]lock.Component{}}
-	for _, r := range []nixtest.Release{nixtest.Current, nixtest.Old} {
-		want := recipe.Root{Suites: []string{string(r)}, Packages: []string{"nix-bin"}}
-		packages, err := resolver.Resolve(ctx, want)
-		if err != nil {
-			return err
-		}
-		hash, err := rootfs.Pin(ctx, rootfs.PinRequest{Name: string(r), Packages: packages, Archive: network, Store: s})
-		if err != nil {
-			return err
-		}
-		f.Roots[string(r)] = lock.Root{Suites: want.Suites, Wanted: want.Packages, NARHash: hash, Packages: packages}
-	}
-	data, err := f.Marshal()
-	if err != nil {
-		return err
-	}
-	const name = "testdata/headwater.lock"
-	if err := os.WriteFile(name+".new", data, 0o644); err != nil {
-		return err
-	}
-	return os.Rename(name+".new", name)
 }
 
 func TestReleases(t *testing.T) {

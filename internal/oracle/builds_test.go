@@ -13,6 +13,7 @@ import (
 	"headwater/internal/nix/drv"
 	"headwater/internal/nixtest"
 	"headwater/internal/store"
+	"headwater/internal/store/storetest"
 )
 
 // Odd derivations are built, or refused, as Nix does. What is built tells what the builder was given: its environment, its
@@ -21,7 +22,7 @@ func TestOddBuilds(t *testing.T) {
 	for _, n := range nixtest.All(t) {
 		t.Run(string(n.Release), func(t *testing.T) {
 			l, dir := newLab(t), storeDir(t)
-			theirs := openStore(t, dir)
+			theirs := storetest.Open(t, dir)
 			copyPaths(t, l.store, theirs, l.tool.Path(), l.texts[1].Path())
 			good := append(oddBuilds(l), fixedBuilds(l)...)
 			if n.Release == nixtest.Old {

@@ -14,6 +14,7 @@ import (
 	"headwater/internal/nix/drv"
 	"headwater/internal/nixtest"
 	"headwater/internal/store"
+	"headwater/internal/store/storetest"
 )
 
 // tower makes derivations that stand on one another: the last needs all.
@@ -52,7 +53,7 @@ func TestNixUsesOurStore(t *testing.T) {
 			if err := l.store.Close(); err != nil { // temporary roots end here
 				t.Fatal(err)
 			}
-			l.store = openStore(t, l.store.Dir())
+			l.store = storetest.Open(t, l.store.Dir())
 			dead := n.Paths(t, "nix-store", "--store", l.store.Dir(), "--gc", "--print-dead")
 			ours, err := l.store.GC(t.Context(), store.GCOptions{DryRun: true})
 			if d := cmp.Diff(sorted(dead), sorted(ours.Dead)); err != nil || d != "" {
@@ -81,7 +82,7 @@ func TestWeUseNixsStore(t *testing.T) {
 			if log, err := nixRealise(t, n, dir, nodes[:2]); err != nil {
 				t.Fatalf("%v\n%s", err, log)
 			}
-			s := openStore(t, dir)
+			s := storetest.Open(t, dir)
 			sound(t, s)
 			loaded, err := local.Load(t.Context(), s, nodes[2].DrvPath)
 			if err != nil {
@@ -112,7 +113,7 @@ func collectNixs(t *testing.T, n *nixtest.Nix, s *store.Store, nodes []*dag.Node
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s = openStore(t, s.Dir())
+	s = storetest.Open(t, s.Dir())
 	if _, err := s.GC(t.Context(), store.GCOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +133,7 @@ func addSources(t *testing.T, n *nixtest.Nix, dir string, l *lab) {
 	}
 	n.Run(t, "nix-store", "--store", dir, "--add", file)
 	n.Run(t, "nix-instantiate", "--store", dir, "--eval", "--read-write-mode", "-E", `builtins.toFile "second" "${builtins.toFile "first" "1\n"}\n"`)
-	if v := valid(t, openStore(t, dir), []nix.StorePath{l.tool.Path(), l.texts[0].Path(), l.texts[1].Path()}); len(v) != 3 {
+	if v := valid(t, storetest.Open(t, dir), []nix.StorePath{l.tool.Path(), l.texts[0].Path(), l.texts[1].Path()}); len(v) != 3 {
 		t.Fatalf("Nix added the sources elsewhere: %v", v)
 	}
 }

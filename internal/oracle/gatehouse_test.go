@@ -15,7 +15,9 @@ import (
 	"headwater/internal/engine/local"
 	"headwater/internal/nix"
 	"headwater/internal/nixtest"
+	"headwater/internal/roottest"
 	"headwater/internal/store"
+	"headwater/internal/store/storetest"
 )
 
 var builders = flag.String("builders", string(nixtest.Newest), "releases of Nix that build gatehouse, by Debian's names, with commas: bookworm,trixie,forky")
@@ -40,7 +42,7 @@ func TestGatehouse(t *testing.T) {
 func gatehouseBy(t *testing.T, n *nixtest.Nix, ours *store.Store, nodes []*dag.Node, pkg *dag.Node) {
 	t.Helper()
 	dir := storeDir(t)
-	theirs := openStore(t, dir)
+	theirs := storetest.Open(t, dir)
 	copyInputs(t, ours, theirs, nodes)
 	began := time.Now()
 	if err := evaluate(t, n, dir, nodes); err != nil {
@@ -81,11 +83,10 @@ func buildGatehouse(t *testing.T) (*store.Store, *dag.Node) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	cache, err := os.UserCacheDir()
+	dir, err := roottest.StoreDir()
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(cache, "headwater-test")
 	run := func(args ...string) string {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), program, append([]string{"--store", dir, "build"}, args...)...)
@@ -102,7 +103,7 @@ func buildGatehouse(t *testing.T) (*store.Store, *dag.Node) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := openStore(t, dir)
+	s := storetest.Open(t, dir)
 	nodes, err := local.Load(t.Context(), s, p)
 	if err != nil {
 		t.Fatal(err)

@@ -1,20 +1,17 @@
 package oracle_test
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"sync"
 	"testing"
-	"time"
 
 	"headwater/internal/dag"
 	"headwater/internal/engine"
+	"headwater/internal/engine/enginetest"
 	"headwater/internal/engine/local"
 	"headwater/internal/nix"
 	"headwater/internal/nix/drv"
@@ -22,6 +19,7 @@ import (
 	"headwater/internal/nixtest"
 	"headwater/internal/sandbox"
 	"headwater/internal/store"
+	"headwater/internal/store/storetest"
 )
 
 func TestMain(m *testing.M) {
@@ -31,36 +29,6 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	os.Exit(m.Run())
-}
-
-// compileTool compiles the engine's test builder, once: a static program that does what its arguments say.
-var compileTool = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "builder-")
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(dir)
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", dir, "../engine/local/testdata/builder")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("compile the builder: %w\n%s", err, out)
-	}
-	b, err := os.ReadFile(filepath.Join(dir, "builder"))
-	return string(b), err
-})
-
-// program is a file that is executable, as content.
-type program struct {
-	text string
-	hash nix.Hash // of the NAR
-}
-
-func (p program) ContentAddress() nix.ContentAddress {
-	return nix.ContentAddress{Method: nix.NAR, Hash: p.hash}
-}
-
-func (p program) Write(_ context.Context, dst string, _ func(nix.StorePath) string) error {
-	return os.WriteFile(dst, []byte(p.text), 0o555)
 }
 
 // lab is a graph under construction, and our store, in which it is built.
@@ -75,22 +43,12 @@ type lab struct {
 // newLab makes a lab with the builder and two files, the second of which refers to the first.
 func newLab(t testing.TB) *lab {
 	t.Helper()
-	l := &lab{t: t, store: openStore(t, storeDir(t))}
-	text, err := compileTool()
+	l := &lab{t: t, store: storetest.Open(t, storeDir(t))}
+	text, err := enginetest.Builder()
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(t.TempDir(), "tool")
-	if err := os.WriteFile(file, []byte(text), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	hash, _, err := nar.HashPath(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if l.tool, err = l.maker.Tree(dag.Node{Kind: dag.Src, Name: "tool", Content: program{text, hash}}, "tool"); err != nil {
-		t.Fatal(err)
-	}
+	l.tool = enginetest.Node(t, &l.maker, "tool", text, 0o555)
 	first, err := l.maker.Text("first", "1\n")
 	if err != nil {
 		t.Fatal(err)
@@ -106,33 +64,8 @@ func newLab(t testing.TB) *lab {
 	return l
 }
 
-// storeDir is a temporary folder that can be deleted though store objects in it cannot be written to.
-func storeDir(t testing.TB) string {
-	dir := t.TempDir()
-	t.Cleanup(func() {
-		filepath.WalkDir(dir, func(p string, e os.DirEntry, _ error) error { // what fails here, deleting will tell
-			if e != nil && e.IsDir() {
-				os.Chmod(p, 0o755)
-			}
-			return nil
-		})
-	})
-	return filepath.Join(dir, "s")
-}
-
-func openStore(t testing.TB, dir string) *store.Store {
-	t.Helper()
-	s, err := store.Open(t.Context(), dir, store.Options{Now: time.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
+// storeDir is where a store can be made.
+func storeDir(t testing.TB) string { return filepath.Join(storetest.Dir(t), "s") }
 
 // derive makes a node whose builder is the tool unless d says otherwise. Inputs are all the nodes given, with all outputs.
 func (l *lab) derive(d drv.Derivation, inputs ...*dag.Node) *dag.Node {

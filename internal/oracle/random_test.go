@@ -13,6 +13,7 @@ import (
 	"headwater/internal/nix"
 	"headwater/internal/nix/drv"
 	"headwater/internal/nixtest"
+	"headwater/internal/store/storetest"
 )
 
 // Random derivations have the paths that Nix computes.
@@ -21,7 +22,7 @@ func TestRandomDerivations(t *testing.T) {
 		t.Run(string(n.Release), func(t *testing.T) {
 			l := newLab(t)
 			dir := storeDir(t)
-			copyPaths(t, l.store, openStore(t, dir), l.tool.Path(), l.texts[1].Path())
+			copyPaths(t, l.store, storetest.Open(t, dir), l.tool.Path(), l.texts[1].Path())
 			count := 0
 			rapid.Check(t, func(r *rapid.T) {
 				nodes := drawGraph(r, l, 1, 12, drawDerivation)
@@ -41,7 +42,7 @@ func TestRandomBuilds(t *testing.T) {
 		t.Run(string(n.Release), func(t *testing.T) {
 			l := newLab(t)
 			dir := storeDir(t)
-			theirs := openStore(t, dir)
+			theirs := storetest.Open(t, dir)
 			copyPaths(t, l.store, theirs, l.tool.Path(), l.texts[1].Path())
 			built, refused := 0, 0
 			rapid.Check(t, func(r *rapid.T) {

@@ -15,6 +15,7 @@ import (
 	"headwater/internal/nix/narinfo"
 	"headwater/internal/nixtest"
 	"headwater/internal/store"
+	"headwater/internal/store/storetest"
 )
 
 // What one signs the other verifies, by keys of either; and what is signed by another key is refused.
@@ -101,7 +102,7 @@ func signBothWays(t *testing.T, l *lab, n *nixtest.Nix, p nix.StorePath, key nar
 // copied is a store that has p from elsewhere, so that a signature counts.
 func copied(t *testing.T, l *lab, p nix.StorePath) *store.Store {
 	t.Helper()
-	s := openStore(t, storeDir(t))
+	s := storetest.Open(t, storeDir(t))
 	copyPaths(t, l.store, s, p)
 	info, err := s.Query(t.Context(), p)
 	if err != nil {

@@ -14,22 +14,31 @@ import (
 	"path/filepath"
 	"time"
 
+	"headwater/internal/atomicfile"
 	"headwater/internal/dag"
 	"headwater/internal/fetch"
 	"headwater/internal/lock"
+	"headwater/internal/nix"
 	"headwater/internal/pin"
+	"headwater/internal/recipe"
 	"headwater/internal/registry"
 	"headwater/internal/rootfs"
 	"headwater/internal/store"
 )
 
+// StoreDir is the folder of the store that tests share.
+func StoreDir() (string, error) {
+	cache, err := os.UserCacheDir()
+	return filepath.Join(cache, "headwater-test"), err
+}
+
 // OpenStore opens the store that tests share.
 func OpenStore(ctx context.Context) (*store.Store, error) {
-	cache, err := os.UserCacheDir()
+	dir, err := StoreDir()
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(ctx, filepath.Join(cache, "headwater-test"), store.Options{Now: time.Now})
+	return store.Open(ctx, dir, store.Options{Now: time.Now})
 }
 
 // Unpacked is the folder of a root of a lock, fetched and unpacked if it is not there yet.
@@ -72,6 +81,43 @@ func Valid(ctx context.Context, s *store.Store, name string, root lock.Root) (st
 		return "", err
 	}
 	return s.RealPath(node.Path()), nil
+}
+
+// Pin writes a lock of a root for each suite, with the packages that tests want of it.
+func Pin(ctx context.Context, file string, packages []string, suites ...string) (err error) {
+	now := time.Now().UTC().Truncate(time.Second)
+	s, err := OpenStore(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	archive, closeArchive, err := Archive(s, now)
+	if err != nil {
+		return err
+	}
+	defer closeArchive()
+	resolver := rootfs.NewResolver(rootfs.Options{Archive: archive, At: now})
+	f := &lock.File{
+		Format: lock.Format, Date: now, Recipe: nix.Sum(nix.SHA256, nil),
+		Roots: map[string]lock.Root{}, Toolchains: map[string][]lock.Artifact{}, Components: map[string]lock.Component{},
+	}
+	for _, suite := range suites {
+		want := recipe.Root{Suites: []string{suite}, Packages: packages}
+		found, err := resolver.Resolve(ctx, want)
+		if err != nil {
+			return err
+		}
+		hash, err := rootfs.Pin(ctx, rootfs.PinRequest{Name: suite, Packages: found, Archive: archive, Store: s})
+		if err != nil {
+			return err
+		}
+		f.Roots[suite] = lock.Root{Suites: want.Suites, Wanted: want.Packages, NARHash: hash, Packages: found}
+	}
+	data, err := f.Marshal()
+	if err != nil {
+		return err
+	}
+	return atomicfile.WriteSynced(file, data, 0o644)
 }
 
 // Archive is Debian's, as this machine reaches it; what has left the mirrors is asked for as of the date.

@@ -11,6 +11,7 @@ import (
 	"headwater/internal/nix"
 	"headwater/internal/nix/nar"
 	"headwater/internal/store"
+	"headwater/internal/store/storetest"
 )
 
 func BenchmarkOpenClose(b *testing.B) {
@@ -130,7 +131,7 @@ func BenchmarkImportGoTree(b *testing.B) {
 	b.Run("headwater", func(b *testing.B) {
 		for b.Loop() {
 			b.StopTimer()
-			s := open(b, storeDir(b))
+			s := open(b, storetest.Dir(b))
 			b.StartTimer()
 			r, w := io.Pipe()
 			go func() { w.CloseWithError(nar.Dump(w, tree)) }()
@@ -142,7 +143,7 @@ func BenchmarkImportGoTree(b *testing.B) {
 	})
 	b.Run("nix", func(b *testing.B) {
 		for b.Loop() {
-			if got := nixStore(b, storeDir(b), "--add", tree); got != string(info.Path) {
+			if got := nixStore(b, storetest.Dir(b), "--add", tree); got != string(info.Path) {
 				b.Logf("Nix adds %s", got) // another name
 			}
 			b.SetBytes(size)
@@ -152,7 +153,7 @@ func BenchmarkImportGoTree(b *testing.B) {
 
 // BenchmarkInstallSmall is what the store costs a trivial build.
 func BenchmarkInstallSmall(b *testing.B) {
-	s := open(b, storeDir(b))
+	s := open(b, storetest.Dir(b))
 	for i := 0; b.Loop(); i++ {
 		install(b, s, fmt.Sprint("p", i), map[string]string{"bin/x*": "exec true", "doc": "text"})
 	}

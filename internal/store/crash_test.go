@@ -19,6 +19,7 @@ import (
 	"headwater/internal/nix"
 	"headwater/internal/nix/nar"
 	"headwater/internal/store"
+	"headwater/internal/store/storetest"
 )
 
 // go test -run TestKill ./internal/store -kills 1000 -timeout 30m
@@ -27,7 +28,7 @@ var kills = flag.Int("kills", 50, "how many times TestKill kills processes that 
 // TestKill kills processes at random moments while they add to a store, share files in it and collect it. Whatever the
 // moment, all that is valid must be whole, nothing that was promised lost, and the next process must get on.
 func TestKill(t *testing.T) {
-	dir, r := storeDir(t), rand.New(rand.NewPCG(1, uint64(*kills)))
+	dir, r := storetest.Dir(t), rand.New(rand.NewPCG(1, uint64(*kills)))
 	promised := map[string]string{} // root link → path
 	said := 0
 	for round := range *kills {

@@ -10,10 +10,11 @@ import (
 
 	"headwater/internal/nix"
 	"headwater/internal/store"
+	"headwater/internal/store/storetest"
 )
 
 func TestDiff(t *testing.T) {
-	a, b := open(t, storeDir(t)), open(t, storeDir(t))
+	a, b := open(t, storetest.Dir(t)), open(t, storetest.Dir(t))
 	same := install(t, a, "same", map[string]string{"f": "x"})
 	install(t, b, "same", map[string]string{"f": "x"})
 	differs := install(t, a, "differs", map[string]string{"f": "1"})
@@ -57,7 +58,7 @@ func TestDiff(t *testing.T) {
 
 // What is registered may be equal where the bytes are not.
 func TestDiffOfContents(t *testing.T) {
-	a, b := open(t, storeDir(t)), open(t, storeDir(t))
+	a, b := open(t, storetest.Dir(t)), open(t, storetest.Dir(t))
 	p := install(t, a, "x", map[string]string{"f": "x"})
 	install(t, b, "x", map[string]string{"f": "x"})
 	file := filepath.Join(b.RealPath(p), "f")
@@ -73,7 +74,7 @@ func TestDiffOfContents(t *testing.T) {
 }
 
 func TestExists(t *testing.T) {
-	dir := storeDir(t)
+	dir := storetest.Dir(t)
 	if there, err := store.Exists(dir); there || err != nil {
 		t.Errorf("an empty folder: %v, %v", there, err)
 	}

@@ -16,10 +16,11 @@ import (
 	"headwater/internal/nix"
 	"headwater/internal/nix/nar"
 	"headwater/internal/store"
+	"headwater/internal/store/storetest"
 )
 
 func TestExamineCanonicalises(t *testing.T) {
-	dir := makeTree(t, filepath.Join(storeDir(t), "tree"), map[string]string{
+	dir := makeTree(t, filepath.Join(storetest.Dir(t), "tree"), map[string]string{
 		"bin/run*": "#!/bin/sh\n", "lib/data": "data", "lib/link@": "data", "lib/dangling@": "/nowhere", "empty/": "", "setuid*": "s",
 		"secret": "k", "shut/in": "inside",
 	})
@@ -71,7 +72,7 @@ func TestExamineRefusesSpecialFiles(t *testing.T) {
 		"socket": func(p string) error { return unix.Mknod(p, unix.S_IFSOCK|0o644, 0) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := makeTree(t, filepath.Join(storeDir(t), "tree"), map[string]string{"a/b": "x"})
+			dir := makeTree(t, filepath.Join(storetest.Dir(t), "tree"), map[string]string{"a/b": "x"})
 			if err := make(filepath.Join(dir, "a/special")); err != nil {
 				t.Fatal(err)
 			}
@@ -85,7 +86,7 @@ func TestExamineRefusesSpecialFiles(t *testing.T) {
 
 // A symbolic link must never be followed: what it leads to is not the tree's.
 func TestExamineLeavesLinkTargetsAlone(t *testing.T) {
-	base := storeDir(t)
+	base := storetest.Dir(t)
 	outside := filepath.Join(base, "outside")
 	if err := os.WriteFile(outside, []byte("x"), 0o640); err != nil {
 		t.Fatal(err)
@@ -110,7 +111,7 @@ func TestExamineLeavesLinkTargetsAlone(t *testing.T) {
 
 func TestExamineFindsReferences(t *testing.T) {
 	p, q, r := outPath(t, "p"), outPath(t, "q"), outPath(t, "r")
-	dir := makeTree(t, filepath.Join(storeDir(t), "tree"), map[string]string{
+	dir := makeTree(t, filepath.Join(storetest.Dir(t), "tree"), map[string]string{
 		"text": "see " + string(p) + "/bin", "link@": string(q), "split": strings.Repeat("x", 1<<18-10) + r.Digest(),
 	})
 	e, err := store.Examine(context.Background(), dir, []nix.StorePath{p, q, r, a})
@@ -127,7 +128,7 @@ func TestExamineFindsReferences(t *testing.T) {
 func TestExamineStopsWhenCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	dir := makeTree(t, filepath.Join(storeDir(t), "tree"), map[string]string{"a": "x"})
+	dir := makeTree(t, filepath.Join(storetest.Dir(t), "tree"), map[string]string{"a": "x"})
 	if _, err := store.Examine(ctx, dir, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}

@@ -17,6 +17,7 @@ import (
 	"headwater/internal/nix"
 	"headwater/internal/nix/drv"
 	"headwater/internal/store"
+	"headwater/internal/store/storetest"
 )
 
 func parsePath(s string) (nix.StorePath, error) { return nix.ParseStorePath(s) }
@@ -65,7 +66,7 @@ func build(t testing.TB, s *store.Store, name string, inputs map[nix.StorePath][
 }
 
 func TestGCKeepsWhatRootsKeep(t *testing.T) {
-	ctx, s := context.Background(), open(t, storeDir(t))
+	ctx, s := context.Background(), open(t, storetest.Dir(t))
 	kept := map[string]nix.StorePath{}
 	for _, name := range []string{"indirect", "direct", "profile", "file", "below"} {
 		dep := install(t, s, name+"-dep", map[string]string{"": name})
@@ -132,7 +133,7 @@ func TestGCAndDerivations(t *testing.T) {
 		{"nothing", store.GCOptions{}, "", []string{"app", "app.drv", "dep", "dep.drv", "unbuilt.drv"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			ctx, s := context.Background(), open(t, storeDir(t))
+			ctx, s := context.Background(), open(t, storetest.Dir(t))
 			depDrv, dep, d := build(t, s, "dep", nil, nil, map[string]string{"": "x"})
 			resolve := func(nix.StorePath) (*drv.Derivation, error) { return d, nil }
 			appDrv, app, _ := build(t, s, "app", map[nix.StorePath][]string{depDrv: {"out"}}, resolve, map[string]string{"": string(dep)}, dep)
@@ -175,7 +176,7 @@ func names(paths []string) []string {
 
 // On a random graph Nix finds the same garbage, and finds none after we have collected.
 func TestGCAsNix(t *testing.T) {
-	ctx, s := context.Background(), open(t, storeDir(t))
+	ctx, s := context.Background(), open(t, storetest.Dir(t))
 	r := rand.New(rand.NewPCG(1, 2))
 	var paths []nix.StorePath
 	for i := range 150 {
@@ -208,7 +209,7 @@ func TestGCAsNix(t *testing.T) {
 }
 
 func TestGCLimit(t *testing.T) {
-	s := open(t, storeDir(t))
+	s := open(t, storetest.Dir(t))
 	for i := range 20 {
 		install(t, s, fmt.Sprintf("big%d", i), map[string]string{"": strings.Repeat("x", 100_000)})
 	}
@@ -223,7 +224,7 @@ func TestGCLimit(t *testing.T) {
 }
 
 func TestGCDeletesLeftovers(t *testing.T) {
-	dir := storeDir(t)
+	dir := storetest.Dir(t)
 	s := open(t, dir)
 	kept := install(t, s, "kept", map[string]string{"": "x"})
 	base := filepath.Join(dir, nix.StoreDir)
@@ -257,7 +258,7 @@ func TestGCDeletesLeftovers(t *testing.T) {
 
 // While others add and use paths, a collector never takes what they use.
 func TestGCBesideBuilders(t *testing.T) {
-	ctx, dir := context.Background(), storeDir(t)
+	ctx, dir := context.Background(), storetest.Dir(t)
 	stop := make(chan struct{})
 	var builders, collectors sync.WaitGroup
 	for n := range 3 {

@@ -18,6 +18,7 @@ import (
 	"headwater/internal/nix"
 	"headwater/internal/nixtest"
 	"headwater/internal/store"
+	"headwater/internal/store/storetest"
 )
 
 func clock() time.Time { return time.Unix(1700000000, 0) }
@@ -26,30 +27,7 @@ var equalHashes = cmp.Comparer(func(x, y nix.Hash) bool { return x == y })
 
 func open(t testing.TB, dir string) *store.Store {
 	t.Helper()
-	s, err := store.Open(context.Background(), dir, store.Options{Now: clock})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
-
-// storeDir is a test's folder that is deleted even if what is in it is read-only and nobody is root.
-func storeDir(t testing.TB) string {
-	dir := t.TempDir()
-	t.Cleanup(func() {
-		filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-			if err == nil && e.IsDir() {
-				os.Chmod(path, 0o755)
-			}
-			return nil
-		})
-	})
-	return dir
+	return storetest.OpenAt(t, dir, clock)
 }
 
 // nixStore asks real Nix about the store in dir.

@@ -13,13 +13,14 @@ import (
 	"headwater/internal/nix"
 	"headwater/internal/nix/nar"
 	"headwater/internal/store"
+	"headwater/internal/store/storetest"
 )
 
 // narOf is a tree's archive and what is to be known of it.
 func narOf(t *testing.T, files map[string]string) ([]byte, store.PathInfo) {
 	t.Helper()
 	var buf bytes.Buffer
-	if err := nar.Dump(&buf, makeTree(t, filepath.Join(storeDir(t), "x"), files)); err != nil {
+	if err := nar.Dump(&buf, makeTree(t, filepath.Join(storetest.Dir(t), "x"), files)); err != nil {
 		t.Fatal(err)
 	}
 	return buf.Bytes(), store.PathInfo{NARHash: nix.Sum(nix.SHA256, buf.Bytes()), NARSize: int64(buf.Len())}
@@ -74,7 +75,7 @@ func TestImportNAR(t *testing.T) {
 		{"broken off", io.MultiReader(bytes.NewReader(tree[:200]), iotest.ErrReader(broken)), at(treeInfo, treeCA), broken},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			dir := storeDir(t)
+			dir := storetest.Dir(t)
 			s := open(t, dir)
 			err := s.ImportNAR(ctx, c.r, c.info)
 			if !errors.Is(err, c.want) {
@@ -105,7 +106,7 @@ func empty(t *testing.T, base string) {
 }
 
 func TestImportNARReadsNothingIfValid(t *testing.T) {
-	ctx, s := context.Background(), open(t, storeDir(t))
+	ctx, s := context.Background(), open(t, storetest.Dir(t))
 	file, info := narOf(t, map[string]string{"": "hello"})
 	info.Path = outPath(t, "x")
 	if err := s.ImportNAR(ctx, bytes.NewReader(file), info); err != nil {
@@ -117,7 +118,7 @@ func TestImportNARReadsNothingIfValid(t *testing.T) {
 }
 
 func TestImportNARRefusesImpossibleRecords(t *testing.T) {
-	ctx, s := context.Background(), open(t, storeDir(t))
+	ctx, s := context.Background(), open(t, storetest.Dir(t))
 	file, good := narOf(t, map[string]string{"": "hello"})
 	good.Path = outPath(t, "x")
 	for name, spoil := range map[string]func(*store.PathInfo){
@@ -142,7 +143,7 @@ func TestImportNARRefusesImpossibleRecords(t *testing.T) {
 }
 
 func TestByDigest(t *testing.T) {
-	ctx, s := context.Background(), open(t, storeDir(t))
+	ctx, s := context.Background(), open(t, storetest.Dir(t))
 	a, b := install(t, s, "a", map[string]string{"": "a"}), install(t, s, "b", map[string]string{"": "b"})
 	for _, p := range []nix.StorePath{a, b} {
 		if got, err := s.ByDigest(ctx, p.Digest()); got != p || err != nil {

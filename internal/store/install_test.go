@@ -13,10 +13,11 @@ import (
 
 	"headwater/internal/nix"
 	"headwater/internal/store"
+	"headwater/internal/store/storetest"
 )
 
 func TestInstall(t *testing.T) {
-	s := open(t, storeDir(t))
+	s := open(t, storetest.Dir(t))
 	dep := install(t, s, "dep", map[string]string{"": "just a file"})
 	p := install(t, s, "app", map[string]string{"bin/app*": "exec " + string(dep), "self": string(outPath(t, "app"))}, dep)
 	info, err := s.Query(context.Background(), p)
@@ -34,7 +35,7 @@ func TestInstall(t *testing.T) {
 
 // What a crashed build left, even read-only or unreadable, must not end up in the path.
 func TestInstallClearsLeftovers(t *testing.T) {
-	s := open(t, storeDir(t))
+	s := open(t, storetest.Dir(t))
 	p := outPath(t, "app")
 	makeTree(t, s.RealPath(p), map[string]string{"old/deep/file": "old", "shut/x": ""})
 	for _, name := range []string{"old/deep", "old", "shut"} {
@@ -50,7 +51,7 @@ func TestInstallClearsLeftovers(t *testing.T) {
 }
 
 func TestInstallInPlace(t *testing.T) {
-	ctx, s := context.Background(), open(t, storeDir(t))
+	ctx, s := context.Background(), open(t, storetest.Dir(t))
 	p := outPath(t, "app")
 	from := makeTree(t, s.RealPath(p), map[string]string{"bin/app*": "x"})
 	e, err := store.Examine(ctx, from, nil)
@@ -64,7 +65,7 @@ func TestInstallInPlace(t *testing.T) {
 }
 
 func TestInstallLeavesValidPathsAlone(t *testing.T) {
-	s := open(t, storeDir(t))
+	s := open(t, storetest.Dir(t))
 	p := install(t, s, "app", map[string]string{"v": "1"})
 	again := examined(t, s, p, map[string]string{"v": "2"})
 	other := examined(t, s, outPath(t, "other"), map[string]string{"v": "3"})
@@ -92,7 +93,7 @@ func TestInstallIsAllOrNothing(t *testing.T) {
 		"derivation that is none": func(it *store.Install) { it.Info.Path += ".drv" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			ctx, s := context.Background(), open(t, storeDir(t))
+			ctx, s := context.Background(), open(t, storetest.Dir(t))
 			good := examined(t, s, outPath(t, "good"), map[string]string{"": "g"})
 			bad := examined(t, s, outPath(t, "bad"), map[string]string{"": "b"})
 			spoil(&bad)
@@ -116,7 +117,7 @@ func TestInstallIsAllOrNothing(t *testing.T) {
 
 // Paths may refer to one another only downwards, but be installed in any order.
 func TestInstallInAnyOrder(t *testing.T) {
-	s := open(t, storeDir(t))
+	s := open(t, storetest.Dir(t))
 	one, two := outPath(t, "one"), outPath(t, "two")
 	up := examined(t, s, two, map[string]string{"": string(one)}, one)
 	down := examined(t, s, one, map[string]string{"": "x"})
@@ -127,7 +128,7 @@ func TestInstallInAnyOrder(t *testing.T) {
 }
 
 func TestInstallRegistersOutputsOfDerivations(t *testing.T) {
-	dir := storeDir(t)
+	dir := storetest.Dir(t)
 	s := open(t, dir)
 	text := `Derive([("out","/nix/store/11111111111111111111111111111111-b","","")],[],[],"x","/b",[],[("out","/nix/store/11111111111111111111111111111111-b")])`
 	p, err := nix.TextPath("b.drv", nix.Sum(nix.SHA256, []byte(text)), nil)
@@ -147,7 +148,7 @@ func TestInstallRegistersOutputsOfDerivations(t *testing.T) {
 
 // A tree deeper than a path can be long must at least be possible to get rid of.
 func TestInstallClearsDeepLeftovers(t *testing.T) {
-	s := open(t, storeDir(t))
+	s := open(t, storetest.Dir(t))
 	p := outPath(t, "deep")
 	parent, err := unix.Open(filepath.Dir(s.RealPath(p)), unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -171,7 +172,7 @@ func TestInstallClearsDeepLeftovers(t *testing.T) {
 }
 
 func TestPathInfoRoundTrip(t *testing.T) {
-	ctx, s := context.Background(), open(t, storeDir(t))
+	ctx, s := context.Background(), open(t, storetest.Dir(t))
 	dep := install(t, s, "dep", map[string]string{"": "x"})
 	item := examined(t, s, outPath(t, "app"), map[string]string{"": "y"})
 	item.Info.Deriver, item.Info.Sigs, item.Info.Refs = a+".drv", []string{"k:1", "k:2"}, []nix.StorePath{dep}

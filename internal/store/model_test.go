@@ -14,11 +14,12 @@ import (
 
 	"headwater/internal/nix"
 	"headwater/internal/store"
+	"headwater/internal/store/storetest"
 )
 
 // TestModel does random things to a store and to a model of it, which must agree.
 func TestModel(t *testing.T) {
-	base := storeDir(t)
+	base := storetest.Dir(t)
 	runs := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		runs++

@@ -12,6 +12,7 @@ import (
 
 	"headwater/internal/nix"
 	"headwater/internal/store"
+	"headwater/internal/store/storetest"
 )
 
 // sharing are trees with equal files.
@@ -34,7 +35,7 @@ func inodeOf(t *testing.T, path string) (inode uint64, links uint64) {
 
 func TestOptimise(t *testing.T) {
 	for _, atInstall := range []bool{false, true} {
-		ctx, dir := context.Background(), storeDir(t)
+		ctx, dir := context.Background(), storetest.Dir(t)
 		s, err := store.Open(ctx, dir, store.Options{Now: clock, Optimise: atInstall})
 		if err != nil {
 			t.Fatal(err)
@@ -77,7 +78,7 @@ func TestOptimise(t *testing.T) {
 func TestOptimiseAsNix(t *testing.T) {
 	var names [2][]string
 	for i, theirs := range []bool{false, true} {
-		dir := storeDir(t)
+		dir := storetest.Dir(t)
 		s := open(t, dir)
 		for i, files := range sharing() {
 			delete(files, "l@") // Nix shares links and empty files too, which gains nothing
@@ -115,7 +116,7 @@ func TestOptimiseMistrustsDamagedLinks(t *testing.T) {
 		"writable":    func(link string) error { return os.Chmod(link, 0o644) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			ctx, s := context.Background(), open(t, storeDir(t))
+			ctx, s := context.Background(), open(t, storetest.Dir(t))
 			install(t, s, "one", map[string]string{"f": content})
 			if _, err := s.Optimise(ctx); err != nil {
 				t.Fatal(err)
@@ -144,7 +145,7 @@ func TestOptimiseMistrustsDamagedLinks(t *testing.T) {
 
 // What a collection leaves unused in .links goes.
 func TestGCPrunesLinks(t *testing.T) {
-	ctx, s := context.Background(), open(t, storeDir(t))
+	ctx, s := context.Background(), open(t, storetest.Dir(t))
 	install(t, s, "lost", map[string]string{"f": "lost", "g": "shared"})
 	kept := install(t, s, "kept", map[string]string{"f": "kept", "g": "shared"})
 	if _, err := s.Optimise(ctx); err != nil {
@@ -164,7 +165,7 @@ func TestGCPrunesLinks(t *testing.T) {
 
 // Who is killed at it leaves folders writable; the next who looks at the store sees to that.
 func TestOptimiseKilled(t *testing.T) {
-	ctx, dir := context.Background(), storeDir(t)
+	ctx, dir := context.Background(), storetest.Dir(t)
 	s := open(t, dir)
 	p := install(t, s, "p", map[string]string{"d/f": "x"})
 	dead := startChild(t, nil, "hold", dir, string(a))

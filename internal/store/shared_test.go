@@ -14,13 +14,14 @@ import (
 	"headwater/internal/nix"
 	"headwater/internal/nixtest"
 	"headwater/internal/store"
+	"headwater/internal/store/storetest"
 )
 
 // A lock of ours holds Nix up, too.
 func TestLockHoldsNixUp(t *testing.T) {
 	for _, r := range []nixtest.Release{nixtest.Current, nixtest.Old} {
 		t.Run(string(r), func(t *testing.T) {
-			ctx, dir, n := context.Background(), storeDir(t), nixtest.New(t, r)
+			ctx, dir, n := context.Background(), storetest.Dir(t), nixtest.New(t, r)
 			src := makeTree(t, filepath.Join(t.TempDir(), "src"), map[string]string{"": "x"})
 			p := n.Paths(t, "nix-store", "--store", t.TempDir(), "--add", src)[0]
 			s := open(t, dir)
@@ -58,7 +59,7 @@ func TestLockHoldsNixUp(t *testing.T) {
 // (addTempRoot), so a next collection that begins in between, Nix's own as well, deletes what Nix then adds; it says so and
 // adds again. Whatever happens, the store stays sound.
 func TestNixAddsBesideOurCollector(t *testing.T) {
-	ctx, dir, n := context.Background(), storeDir(t), nixtest.New(t, nixtest.Current)
+	ctx, dir, n := context.Background(), storetest.Dir(t), nixtest.New(t, nixtest.Current)
 	s := open(t, dir)
 	src := t.TempDir()
 	for i := range 15 {
@@ -86,7 +87,7 @@ func TestNixAddsBesideOurCollector(t *testing.T) {
 
 // We add while Nix collects.
 func TestWeAddBesideNixsCollector(t *testing.T) {
-	ctx, dir, n := context.Background(), storeDir(t), nixtest.New(t, nixtest.Current)
+	ctx, dir, n := context.Background(), storetest.Dir(t), nixtest.New(t, nixtest.Current)
 	s := open(t, dir)
 	var nixes sync.WaitGroup
 	nixes.Go(func() {
@@ -146,7 +147,7 @@ func TestOpenRefuses(t *testing.T) {
 		}, "not a directory"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			dir := storeDir(t)
+			dir := storetest.Dir(t)
 			if err := open(t, dir).Close(); err != nil {
 				t.Fatal(err)
 			}
@@ -166,7 +167,7 @@ func TestOpenRefuses(t *testing.T) {
 
 // A creation that was killed midway is taken up again.
 func TestOpenAfterHalfCreation(t *testing.T) {
-	dir := storeDir(t)
+	dir := storetest.Dir(t)
 	if err := open(t, dir).Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +183,7 @@ func TestOpenAfterHalfCreation(t *testing.T) {
 // Many processes may find that there is no store yet.
 func TestOpenAtOnce(t *testing.T) {
 	for range 10 {
-		dir := storeDir(t)
+		dir := storetest.Dir(t)
 		var wg sync.WaitGroup
 		for i := range 8 {
 			wg.Go(func() {
@@ -205,7 +206,7 @@ func TestOpenAtOnce(t *testing.T) {
 }
 
 func TestLockEndsWithContext(t *testing.T) {
-	s := open(t, storeDir(t))
+	s := open(t, storetest.Dir(t))
 	unlock, err := s.Lock(context.Background(), a)
 	if err != nil {
 		t.Fatal(err)
@@ -224,7 +225,7 @@ func TestLockEndsWithContext(t *testing.T) {
 }
 
 func TestAddRootRefuses(t *testing.T) {
-	ctx, s, dir := context.Background(), open(t, storeDir(t)), t.TempDir()
+	ctx, s, dir := context.Background(), open(t, storetest.Dir(t)), t.TempDir()
 	p := install(t, s, "p", map[string]string{"": "x"})
 	makeTree(t, dir, map[string]string{"file": "mine", "link@": "/home/somebody", "folder/": ""})
 	before := listing(t, dir)

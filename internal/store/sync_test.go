@@ -13,11 +13,12 @@ import (
 
 	"headwater/internal/nix"
 	"headwater/internal/store"
+	"headwater/internal/store/storetest"
 )
 
 // After another boot, what was registered without having been synced is looked at, and only that.
 func TestRecheckAfterPowerFailure(t *testing.T) {
-	dir := storeDir(t)
+	dir := storetest.Dir(t)
 	s := open(t, dir)
 	old := install(t, s, "old", map[string]string{"f": "old"})
 	mark := filepath.Join(dir, "nix/var/headwater/synced")
@@ -61,7 +62,7 @@ func TestRecheckAfterPowerFailure(t *testing.T) {
 
 // A mark that is damaged itself vouches for nothing.
 func TestRecheckWithoutReadableMark(t *testing.T) {
-	dir := storeDir(t)
+	dir := storetest.Dir(t)
 	s := open(t, dir)
 	p := install(t, s, "p", map[string]string{"f": "x"})
 	if err := s.Close(); err != nil {
@@ -78,7 +79,7 @@ func TestRecheckWithoutReadableMark(t *testing.T) {
 
 // After much was registered, closing syncs and moves the mark on.
 func TestCloseSyncsAfterMuch(t *testing.T) {
-	ctx, dir := context.Background(), storeDir(t)
+	ctx, dir := context.Background(), storetest.Dir(t)
 	read := func() string {
 		b, err := os.ReadFile(filepath.Join(dir, "nix/var/headwater/synced"))
 		if err != nil {

@@ -3,13 +3,14 @@ package store_test
 import (
 	"context"
 	"errors"
+	"headwater/internal/store/storetest"
 	"os"
 	"path/filepath"
 	"testing"
 )
 
 func TestTempDir(t *testing.T) {
-	ctx, s := context.Background(), open(t, storeDir(t))
+	ctx, s := context.Background(), open(t, storetest.Dir(t))
 	one, removeOne, err := s.TempDir(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +42,7 @@ func TestTempDir(t *testing.T) {
 
 // The folders of dead processes go when the next one needs some, those of the living stay.
 func TestTempDirSweepsTheDead(t *testing.T) {
-	ctx, dir := context.Background(), storeDir(t)
+	ctx, dir := context.Background(), storetest.Dir(t)
 	live := startChild(t, nil, "hold", dir, string(a))
 	dead := startChild(t, nil, "hold", dir, string(b))
 	liveDir, deadDir := live.line(t), dead.line(t)

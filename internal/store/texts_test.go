@@ -15,11 +15,12 @@ import (
 	"headwater/internal/nix"
 	"headwater/internal/nixtest"
 	"headwater/internal/store"
+	"headwater/internal/store/storetest"
 )
 
 // What Nix makes of the same text is the same in every respect.
 func TestAddTextsAsNix(t *testing.T) {
-	ours, theirs, src := storeDir(t), storeDir(t), t.TempDir()
+	ours, theirs, src := storetest.Dir(t), storetest.Dir(t), t.TempDir()
 	for _, content := range []string{"", "x", "eight by", strings.Repeat("long ", 1000)} {
 		expr := filepath.Join(src, "t.nix")
 		if err := os.WriteFile(expr, fmt.Appendf(nil, `builtins.toFile "t" %q`, content), 0o644); err != nil {
@@ -50,7 +51,7 @@ func TestAddTextsAsNix(t *testing.T) {
 }
 
 func TestAddTextsTogether(t *testing.T) {
-	ctx, s := context.Background(), open(t, storeDir(t))
+	ctx, s := context.Background(), open(t, storetest.Dir(t))
 	first, err := nix.TextPath("one", nix.Sum(nix.SHA256, []byte("1")), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +74,7 @@ func TestAddTextsTogether(t *testing.T) {
 }
 
 func TestAddTextsIsAllOrNothing(t *testing.T) {
-	ctx, s := context.Background(), open(t, storeDir(t))
+	ctx, s := context.Background(), open(t, storetest.Dir(t))
 	for _, bad := range []store.Text{{Name: "bad", Refs: []nix.StorePath{a}}, {Name: "no name!"}, {Name: "bad.drv", Content: "Derive("}} {
 		if _, err := s.AddTexts(ctx, []store.Text{{Name: "good", Content: "1"}, bad}); err == nil {
 			t.Errorf("added %+v", bad)
@@ -87,7 +88,7 @@ func TestAddTextsIsAllOrNothing(t *testing.T) {
 
 // Leftovers at a text's path give way.
 func TestAddTextsClearsLeftovers(t *testing.T) {
-	s := open(t, storeDir(t))
+	s := open(t, storetest.Dir(t))
 	p, err := nix.TextPath("t", nix.Sum(nix.SHA256, []byte("x")), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +102,7 @@ func TestAddTextsClearsLeftovers(t *testing.T) {
 }
 
 func TestAddTextsAtOnce(t *testing.T) {
-	ctx, dir := context.Background(), storeDir(t)
+	ctx, dir := context.Background(), storetest.Dir(t)
 	var wg sync.WaitGroup
 	for n := range 6 {
 		s := open(t, dir)

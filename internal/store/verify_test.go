@@ -16,6 +16,7 @@ import (
 
 	"headwater/internal/nix"
 	"headwater/internal/store"
+	"headwater/internal/store/storetest"
 )
 
 // sql changes a store's database behind its back.
@@ -83,7 +84,7 @@ func TestVerifyFinds(t *testing.T) {
 		}, map[string]store.Fault{"": store.FaultLink}, []string{"app", "dep", "other"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			ctx, s := context.Background(), open(t, storeDir(t))
+			ctx, s := context.Background(), open(t, storetest.Dir(t))
 			dep := install(t, s, "dep", map[string]string{"": "x"})
 			app := install(t, s, "app", map[string]string{"bin/app*": string(dep)}, dep)
 			other := install(t, s, "other", map[string]string{"": "y"})
@@ -126,7 +127,7 @@ func TestVerifyFinds(t *testing.T) {
 
 // Without Contents only what is gone is found, and quickly.
 func TestVerifyWithoutContents(t *testing.T) {
-	ctx, s := context.Background(), open(t, storeDir(t))
+	ctx, s := context.Background(), open(t, storetest.Dir(t))
 	gone, torn := install(t, s, "gone", map[string]string{"": "x"}), install(t, s, "torn", map[string]string{"": "y"})
 	if err := os.Remove(s.RealPath(gone)); err != nil {
 		t.Fatal(err)
@@ -140,7 +141,7 @@ func TestVerifyWithoutContents(t *testing.T) {
 }
 
 func TestVerifyListsLeftovers(t *testing.T) {
-	s := open(t, storeDir(t))
+	s := open(t, storetest.Dir(t))
 	install(t, s, "p", map[string]string{"": "x"})
 	makeTree(t, filepath.Join(s.Dir(), nix.StoreDir), map[string]string{"junk": "", a.Base() + "/x": "", a.Base() + ".lock": ""})
 	r := clean(t, s)
@@ -150,7 +151,7 @@ func TestVerifyListsLeftovers(t *testing.T) {
 }
 
 func TestVerifyStopsWhenCancelled(t *testing.T) {
-	s := open(t, storeDir(t))
+	s := open(t, storetest.Dir(t))
 	install(t, s, "p", map[string]string{"": "x"})
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -161,7 +162,7 @@ func TestVerifyStopsWhenCancelled(t *testing.T) {
 
 // A database page that is overwritten is found, or the store does not open.
 func TestVerifyFindsDamagedDatabase(t *testing.T) {
-	dir := storeDir(t)
+	dir := storetest.Dir(t)
 	s := open(t, dir)
 	for i := range 100 {
 		addText(t, s, "t", strings.Repeat("x", i))

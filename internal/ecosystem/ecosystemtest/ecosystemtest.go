@@ -31,6 +31,7 @@ import (
 	"headwater/internal/recipe"
 	"headwater/internal/registry"
 	"headwater/internal/rootfs"
+	"headwater/internal/roottest"
 	"headwater/internal/sandbox"
 	"headwater/internal/source"
 	"headwater/internal/store"
@@ -94,9 +95,8 @@ func (p *Project) must(err error) {
 
 func (p *Project) openStore() {
 	p.t.Helper()
-	cache, err := os.UserCacheDir()
-	p.must(err)
-	p.Store, err = store.Open(p.t.Context(), filepath.Join(cache, "headwater-test"), store.Options{Now: time.Now})
+	var err error
+	p.Store, err = roottest.OpenStore(p.t.Context())
 	p.must(err)
 	p.t.Cleanup(func() {
 		if err := p.Store.Close(); err != nil {

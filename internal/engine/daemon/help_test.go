@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -22,14 +21,15 @@ import (
 	"headwater/internal/dag"
 	"headwater/internal/engine"
 	"headwater/internal/engine/daemon"
+	"headwater/internal/engine/enginetest"
 	"headwater/internal/engine/local"
 	"headwater/internal/event"
 	"headwater/internal/nix"
 	"headwater/internal/nix/drv"
-	"headwater/internal/nix/nar"
 	"headwater/internal/nixtest"
 	"headwater/internal/sandbox"
 	"headwater/internal/store"
+	"headwater/internal/store/storetest"
 )
 
 // By its name, this test binary is a program that the engine starts: nix-daemon (the tests' real Nix), or an ssh that has the
@@ -92,22 +92,6 @@ func beSSH(args []string) error {
 	return beDaemon(words[1:])
 }
 
-// compileTool compiles the graphs' one builder, that of the local engine's tests, once.
-var compileTool = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "builder-")
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(dir)
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", dir, "../local/testdata/builder")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("compile the builder: %w\n%s", err, out)
-	}
-	b, err := os.ReadFile(filepath.Join(dir, "builder"))
-	return string(b), err
-})
-
 // graph is one under construction. It can be realised in any store.
 type graph struct {
 	t     testing.TB
@@ -117,7 +101,7 @@ type graph struct {
 
 func newGraph(t testing.TB) *graph {
 	t.Helper()
-	text, err := compileTool()
+	text, err := enginetest.Builder()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,34 +113,7 @@ func newGraph(t testing.TB) *graph {
 // source makes a content-addressed object of a file.
 func (g *graph) source(name, text string, mode os.FileMode) *dag.Node {
 	g.t.Helper()
-	c := file{text: text, mode: mode}
-	at := filepath.Join(g.t.TempDir(), "f")
-	err := c.Write(g.t.Context(), at, nil)
-	if err == nil {
-		c.hash, _, err = nar.HashPath(at)
-	}
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	n, err := g.maker.Tree(dag.Node{Kind: dag.Src, Name: name, Content: c}, name)
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	return n
-}
-
-type file struct {
-	text string
-	mode os.FileMode
-	hash nix.Hash // of the NAR
-}
-
-func (f file) ContentAddress() nix.ContentAddress {
-	return nix.ContentAddress{Method: nix.NAR, Hash: f.hash}
-}
-
-func (f file) Write(_ context.Context, dst string, _ func(nix.StorePath) string) error {
-	return os.WriteFile(dst, []byte(f.text), f.mode)
+	return enginetest.Node(g.t, &g.maker, name, text, mode)
 }
 
 // drv makes a derivation whose builder is the tool.
@@ -232,15 +189,7 @@ type lab struct {
 
 func newLab(t testing.TB, downloads map[string]string) *lab {
 	t.Helper()
-	s, err := store.Open(t.Context(), storeDir(t), store.Options{Now: time.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := storetest.Open(t, storeDir(t))
 	return &lab{t: t, store: s, downloads: downloads, getenv: map[string]string{}}
 }
 
@@ -252,12 +201,7 @@ func storeDir(t testing.TB) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		filepath.WalkDir(dir, func(p string, e fs.DirEntry, _ error) error { // what fails here, deleting will tell
-			if e != nil && e.IsDir() {
-				os.Chmod(p, 0o755)
-			}
-			return nil
-		})
+		storetest.Removable(dir)
 		if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
 		}

@@ -5,46 +5,29 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"headwater/internal/artifact"
 	"headwater/internal/dag"
 	"headwater/internal/engine"
+	"headwater/internal/engine/enginetest"
 	"headwater/internal/engine/local"
 	"headwater/internal/event"
 	"headwater/internal/nix"
 	"headwater/internal/nix/drv"
-	"headwater/internal/nix/nar"
 	"headwater/internal/sandbox"
 	"headwater/internal/store"
+	"headwater/internal/store/storetest"
 )
 
 func TestMain(m *testing.M) {
 	sandbox.RunInit()
 	os.Exit(m.Run())
 }
-
-// compileTool compiles the tests' builder, once: a static program, since there is nothing else in a sandbox.
-var compileTool = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "builder-")
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(dir)
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", dir, "./testdata/builder")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("compile the builder: %w\n%s", err, out)
-	}
-	b, err := os.ReadFile(filepath.Join(dir, "builder"))
-	return string(b), err
-})
 
 // lab is a store, an engine on it, and a graph under construction. Its one builder, testdata/builder, is the content-addressed
 // object "tool".
@@ -56,25 +39,11 @@ type lab struct {
 	config local.Config
 }
 
-func newLab(t testing.TB) *lab { return openLab(t, storeDir(t)) }
-
-// storeDir is a temporary folder that can be deleted though store objects in it cannot be written to.
-func storeDir(t testing.TB) string {
-	dir := t.TempDir()
-	t.Cleanup(func() {
-		filepath.WalkDir(dir, func(p string, e os.DirEntry, _ error) error { // what fails here, deleting will tell
-			if e != nil && e.IsDir() {
-				os.Chmod(p, 0o755)
-			}
-			return nil
-		})
-	})
-	return dir
-}
+func newLab(t testing.TB) *lab { return openLab(t, storetest.Dir(t)) }
 
 func openLab(t testing.TB, dir string) *lab {
 	t.Helper()
-	program, err := compileTool()
+	program, err := enginetest.Builder()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,51 +52,16 @@ func openLab(t testing.TB, dir string) *lab {
 
 func openLabWith(t testing.TB, dir, program string) *lab {
 	t.Helper()
-	s, err := store.Open(t.Context(), dir, store.Options{Now: time.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := storetest.Open(t, dir)
 	l := &lab{t: t, store: s, config: local.Config{Store: s}}
-	l.tool = l.tree("tool", fileContent{text: program, mode: 0o555})
+	l.tool = l.tree("tool", program, 0o555)
 	return l
 }
 
-// fileContent is one file.
-type fileContent struct {
-	text string
-	mode os.FileMode
-	hash nix.Hash // of the NAR
-}
-
-func (c fileContent) ContentAddress() nix.ContentAddress {
-	return nix.ContentAddress{Method: nix.NAR, Hash: c.hash}
-}
-
-func (c fileContent) Write(_ context.Context, dst string, _ func(nix.StorePath) string) error {
-	return os.WriteFile(dst, []byte(c.text), c.mode)
-}
-
 // tree makes a content-addressed object of a file.
-func (l *lab) tree(name string, c fileContent) *dag.Node {
+func (l *lab) tree(name, text string, mode os.FileMode) *dag.Node {
 	l.t.Helper()
-	copied := filepath.Join(l.t.TempDir(), "f")
-	if err := c.Write(l.t.Context(), copied, nil); err != nil {
-		l.t.Fatal(err)
-	}
-	var err error
-	if c.hash, _, err = nar.HashPath(copied); err != nil {
-		l.t.Fatal(err)
-	}
-	n, err := l.maker.Tree(dag.Node{Kind: dag.Src, Name: name, Content: c}, name)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	return n
+	return enginetest.Node(l.t, &l.maker, name, text, mode)
 }
 
 // drv makes a derivation whose builder is the tool. env names further variables; inputs are nodes that it may see.
@@ -360,9 +294,9 @@ func TestFailedFetches(t *testing.T) {
 // What Write makes must be what the node's path says.
 func TestRefusesContentThatIsNotWhatItsPathSays(t *testing.T) {
 	l := newLab(t)
-	n := l.tree("liar", fileContent{text: "x", mode: 0o444})
-	c := n.Content.(fileContent)
-	c.mode = 0o555
+	n := l.tree("liar", "x", 0o444)
+	c := n.Content.(enginetest.File)
+	c.Mode = 0o555
 	n.Content = c
 	_, err := l.realise(engine.Options{}, n)
 	var wrong *engine.ContentError

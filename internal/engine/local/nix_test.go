@@ -213,7 +213,7 @@ func oddModes(l *lab) *dag.Node {
 }
 
 func oddFixed(l *lab) *dag.Node {
-	return l.fixed("odd", nix.ContentAddress{Method: nix.NAR, Hash: l.tree("x", fileContent{text: "x", mode: 0o755}).Content.ContentAddress().Hash},
+	return l.fixed("odd", nix.ContentAddress{Method: nix.NAR, Hash: l.tree("x", "x", 0o755).Content.ContentAddress().Hash},
 		[]string{"shell", "write $out x", "chmod $out 0755", "report /dev/stdout"},
 		map[string]string{"impureEnvVars": "HEADWATER_UNSET", "NIX_OUTPUT_CHECKED": "mine", "x": drv.Placeholder("out")})
 }

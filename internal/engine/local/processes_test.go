@@ -15,6 +15,7 @@ import (
 
 	"headwater/internal/dag"
 	"headwater/internal/engine"
+	"headwater/internal/engine/enginetest"
 )
 
 var (
@@ -85,7 +86,7 @@ func startChild(t *testing.T, dir, tool, salt string, slow bool) *child {
 
 func toolFile(t *testing.T) string {
 	t.Helper()
-	program, err := compileTool()
+	program, err := enginetest.Builder()
 	if err != nil {
 		t.Fatal(err)
 	}
