@@ -1,14 +1,9 @@
 package python
 
 import (
-	"archive/tar"
-	"archive/zip"
-	"bufio"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -101,48 +96,4 @@ func (c *crateFiles) add(name string, open func() (io.ReadCloser, error)) error 
 		c.locks[name] = data
 	}
 	return nil
-}
-
-// eachFile calls visit for every regular file of an sdist, in its order.
-func eachFile(file string, visit func(name string, open func() (io.ReadCloser, error)) error) (err error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	b := bufio.NewReader(f)
-	magic, err := b.Peek(4)
-	if err != nil {
-		return err
-	}
-	if string(magic) == "PK\x03\x04" {
-		z, err := zip.OpenReader(file)
-		if err != nil {
-			return err
-		}
-		for _, e := range z.File {
-			if err == nil && e.Mode().IsRegular() {
-				err = visit(e.Name, e.Open)
-			}
-		}
-		return errors.Join(err, z.Close())
-	}
-	z, err := gzip.NewReader(b)
-	if err != nil {
-		return err
-	}
-	t := tar.NewReader(io.LimitReader(z, maxSDist))
-	for {
-		h, err := t.Next()
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return err
-		case h.Typeflag == tar.TypeReg:
-			if err := visit(h.Name, func() (io.ReadCloser, error) { return io.NopCloser(t), nil }); err != nil {
-				return err
-			}
-		}
-	}
 }

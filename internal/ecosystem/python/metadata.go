@@ -1,14 +1,12 @@
 package python
 
 import (
-	"archive/tar"
 	"archive/zip"
-	"bufio"
-	"compress/gzip"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"io/fs"
 	"path"
 	"strings"
 )
@@ -99,26 +97,20 @@ const maxSDist = 4 << 30
 
 // ReadSDistProject reads the pyproject.toml of the sdist at file, nil if it has none. Nothing is unpacked.
 func ReadSDistProject(file string) (*Project, error) {
-	f, err := os.Open(file)
+	var data []byte
+	err := eachFile(file, func(name string, open func() (io.ReadCloser, error)) error {
+		if !isProject(name) {
+			return nil
+		}
+		r, err := open()
+		if err != nil {
+			return err
+		}
+		data, err = readLimited(r)
+		return cmp.Or(errors.Join(err, r.Close()), fs.SkipAll)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read sdist: %w", err)
-	}
-	defer f.Close()
-	var data []byte
-	if magic, err := bufio.NewReader(f).Peek(4); err != nil {
-		return nil, fmt.Errorf("read sdist: %w", err)
-	} else if string(magic) == "PK\x03\x04" {
-		data, err = zipProject(file)
-		if err != nil {
-			return nil, fmt.Errorf("read sdist: %w", err)
-		}
-	} else {
-		if _, err := f.Seek(0, io.SeekStart); err != nil {
-			return nil, fmt.Errorf("read sdist: %w", err)
-		}
-		if data, err = tarProject(f); err != nil {
-			return nil, fmt.Errorf("read sdist: %w", err)
-		}
 	}
 	if data == nil {
 		return nil, nil
@@ -134,44 +126,4 @@ func ReadSDistProject(file string) (*Project, error) {
 func isProject(name string) bool {
 	dir, base := path.Split(strings.TrimPrefix(name, "./"))
 	return base == "pyproject.toml" && strings.Count(dir, "/") == 1 && dir != "/"
-}
-
-func tarProject(r io.Reader) ([]byte, error) {
-	z, err := gzip.NewReader(r)
-	if err != nil {
-		return nil, err
-	}
-	t := tar.NewReader(io.LimitReader(z, maxSDist))
-	for {
-		h, err := t.Next()
-		if err == io.EOF {
-			return nil, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if h.Typeflag == tar.TypeReg && isProject(h.Name) {
-			return readLimited(t)
-		}
-	}
-}
-
-func zipProject(file string) ([]byte, error) {
-	z, err := zip.OpenReader(file)
-	if err != nil {
-		return nil, err
-	}
-	defer z.Close()
-	for _, f := range z.File {
-		if !isProject(f.Name) {
-			continue
-		}
-		r, err := f.Open()
-		if err != nil {
-			return nil, err
-		}
-		data, err := readLimited(r)
-		return data, errors.Join(err, r.Close())
-	}
-	return nil, nil
 }
