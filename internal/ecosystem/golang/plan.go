@@ -94,9 +94,7 @@ func (k *call) tags(list string) {
 func planBuild(c plan.Command, s *plan.Stage, args []string) error {
 	k := parseCall(args)
 	for _, f := range strings.Fields(c.Env["GOFLAGS"]) {
-		if list, ok := strings.CutPrefix(strings.TrimPrefix(f, "-"), "-tags="); ok {
-			k.tags(list)
-		} else if list, ok := strings.CutPrefix(f, "-tags="); ok {
+		if list, ok := strings.CutPrefix(strings.TrimLeft(f, "-"), "tags="); ok && strings.HasPrefix(f, "-") {
 			k.tags(list)
 		}
 	}
@@ -272,7 +270,7 @@ func toolchainOf(s *plan.Stage, b *plan.Build, m moduleFile) {
 			return
 		}
 		// "1.26" of an image is the newest 1.26, so it satisfies 1.26.3.
-		if best.Value == "" || version.Compare("go"+v, "go"+best.Value) > 0 && !strings.HasPrefix(v, best.Value+".") && best.Value != version.Lang("go" + v)[2:] && !strings.HasPrefix(v, best.Value) {
+		if best.Value == "" || version.Compare("go"+v, "go"+best.Value) > 0 && !strings.HasPrefix(v, best.Value) {
 			best = plan.Version{Value: v, Evidence: plan.Evidence{File: m.inTree, Line: line}}
 		}
 	}
