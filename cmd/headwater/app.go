@@ -83,41 +83,57 @@ type project struct {
 	dir    string
 	recipe *recipe.Recipe
 	tree   *source.Tree
-	lock   *lock.File // nil if there is none
+	lock   *lock.File // nil if there is none, or it was not asked for
+
+	recipeText, lockText []byte // lockText is nil if there is no lock
 }
 
-func openProject(args []string) (*project, error) {
+// readProject reads an operator's folder, all but what its lock says.
+func readProject(args []string) (*project, error) {
 	p := &project{dir: "."}
 	if len(args) > 0 {
 		p.dir = args[0]
 	}
 	name := filepath.Join(p.dir, recipeFile)
-	data, err := os.ReadFile(name)
+	var err error
+	p.recipeText, err = os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &inputError{fmt.Errorf("read recipe: %w", err), "give the folder that holds " + recipeFile}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read recipe: %w", err)
 	}
-	if p.recipe, err = recipe.Parse(data); err != nil {
+	if p.recipe, err = recipe.Parse(p.recipeText); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	src := filepath.Join(p.dir, filepath.FromSlash(p.recipe.Source))
 	if p.tree, err = source.Open(src); err != nil {
 		return nil, &inputError{err, "\"source\" in " + name + " is relative to that file's folder"}
 	}
-	name = filepath.Join(p.dir, lockFile)
-	data, err = os.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return p, nil
-	}
-	if err != nil {
+	p.lockText, err = os.ReadFile(filepath.Join(p.dir, lockFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read lock: %w", err)
 	}
-	if p.lock, err = lock.Parse(data); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
 	return p, nil
+}
+
+// openProject reads an operator's folder.
+func openProject(args []string) (*project, error) {
+	p, err := readProject(args)
+	if err != nil {
+		return nil, err
+	}
+	return p, p.parseLock()
+}
+
+func (p *project) parseLock() (err error) {
+	if p.lockText == nil {
+		return nil
+	}
+	if p.lock, err = lock.Parse(p.lockText); err != nil {
+		return fmt.Errorf("%s: %w", filepath.Join(p.dir, lockFile), err)
+	}
+	return nil
 }
 
 // openGraph reads an operator's folder and derives its build graph.
@@ -126,9 +142,14 @@ func openGraph(args []string) (*project, *graph.Graph, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if p.lock == nil {
-		return nil, nil, &inputError{fmt.Errorf("%s has no %s", p.dir, lockFile), "run headwater lock " + p.dir}
-	}
-	g, err := graph.New(graph.Input{Recipe: p.recipe, Lock: p.lock, Source: p.tree, Ecosystems: all.Ecosystems()})
+	g, err := p.graph()
 	return p, g, err
+}
+
+// graph derives the build graph.
+func (p *project) graph() (*graph.Graph, error) {
+	if p.lock == nil {
+		return nil, &inputError{fmt.Errorf("%s has no %s", p.dir, lockFile), "run headwater lock " + p.dir}
+	}
+	return graph.New(graph.Input{Recipe: p.recipe, Lock: p.lock, Source: p.tree, Ecosystems: all.Ecosystems()})
 }

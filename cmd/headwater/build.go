@@ -12,6 +12,7 @@ import (
 	"headwater/internal/dag"
 	"headwater/internal/engine"
 	"headwater/internal/nix"
+	"headwater/internal/store"
 )
 
 // buildOptions are the flags that all commands share which build something.
@@ -51,16 +52,52 @@ func (a *app) buildCommand() *cobra.Command {
 }
 
 func (a *app) build(ctx context.Context, args []string, o buildOptions) error {
-	p, g, err := openGraph(args)
+	if o.drv {
+		_, g, err := openGraph(args)
+		if err != nil {
+			return err
+		}
+		return a.result("drv", string(g.Package.DrvPath))
+	}
+	p, err := readProject(args)
 	if err != nil {
 		return err
 	}
-	if o.drv {
-		return a.result("drv", string(g.Package.DrvPath))
+	path, err := a.buildProject(ctx, p, o)
+	if err != nil {
+		return err
+	}
+	return a.result("path", string(path))
+}
+
+func (a *app) buildProject(ctx context.Context, p *project, o buildOptions) (nix.StorePath, error) {
+	from, err := p.from(a)
+	if err != nil {
+		return "", err
+	}
+	if o.where.local() {
+		s, err := a.openStore(ctx)
+		if err != nil {
+			return "", err
+		}
+		path, err := unchanged(ctx, s, p, from)
+		if path != "" && err == nil {
+			err = s.AddRoot(ctx, o.link(s, p), path)
+		}
+		if err := errors.Join(err, s.Close()); err != nil || path != "" {
+			return path, err
+		}
+	}
+	if err := p.parseLock(); err != nil {
+		return "", err
+	}
+	g, err := p.graph()
+	if err != nil {
+		return "", err
 	}
 	b, err := a.openBuilderOn(ctx, p.lock.Date, o.where, o.caches)
 	if err != nil {
-		return err
+		return "", err
 	}
 	err = func() error {
 		if err := b.readyPaths(ctx, p, g.Package); err != nil {
@@ -69,16 +106,20 @@ func (a *app) build(ctx context.Context, args []string, o buildOptions) error {
 		if err := b.realise(ctx, o.engine, g.Package); err != nil {
 			return err
 		}
-		link := o.outLink
-		if link == "" {
-			link = b.rootLink(p)
+		if err := b.store.AddRoot(ctx, o.link(b.store, p), g.Package.Path()); err != nil {
+			return err
 		}
-		return b.store.AddRoot(ctx, link, g.Package.Path())
+		return remember(b.store, p, lastBuild{From: from, Path: g.Package.Path()})
 	}()
-	if err := errors.Join(err, b.Close()); err != nil {
-		return err
+	return g.Package.Path(), errors.Join(err, b.Close())
+}
+
+// link is what keeps the package from being collected.
+func (o *buildOptions) link(s *store.Store, p *project) string {
+	if o.outLink != "" {
+		return o.outLink
 	}
-	return a.result("path", string(g.Package.Path()))
+	return rootLink(s, p)
 }
 
 // result prints a command's one result on standard output.
@@ -91,13 +132,13 @@ func (a *app) result(key, value string) error {
 }
 
 // rootLink is the link by which a project's last build is kept from being collected: one for each folder.
-func (b *builder) rootLink(p *project) string {
+func rootLink(s *store.Store, p *project) string {
 	dir, err := filepath.Abs(p.dir)
 	if err != nil {
 		dir = p.dir
 	}
 	key := nix.Sum(nix.SHA256, []byte(dir)).Base32()[:16]
-	return filepath.Join(b.store.Dir(), "nix/var/headwater/built", p.recipe.Name+"-"+key)
+	return filepath.Join(s.Dir(), "nix/var/headwater/built", p.recipe.Name+"-"+key)
 }
 
 func maxArgs(n int) cobra.PositionalArgs {

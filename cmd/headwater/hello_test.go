@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -102,4 +103,51 @@ func TestGraphAndLog(t *testing.T) {
 		t.Errorf("log lists\n%s", names)
 	}
 	output(t, "log", "-C", "../../examples/hello", "--store", sharedStore(t), "hello 1")
+}
+
+// A build of what was built already needs no graph; whatever is changed, it does.
+func TestBuildKnowsWhatIsUnchanged(t *testing.T) {
+	t.Parallel()
+	store := sharedStore(t)
+	dir := filepath.Join(t.TempDir(), "hello")
+	if err := os.CopyFS(dir, os.DirFS("../../examples/hello")); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2100 * time.Millisecond) // a tree that changed just now is not remembered
+	derived := func(args ...string) (string, bool) {
+		out, progress := output(t, append([]string{"build", "--json", "--store", store, dir}, args...)...)
+		return out, strings.Contains(progress, `"planned"`)
+	}
+	first, again := derived()
+	if !again {
+		t.Error("a first build was taken for a second one")
+	}
+	link := filepath.Join(t.TempDir(), "result")
+	second, again := derived("--out-link", link)
+	if again || second != first {
+		t.Errorf("a second build derived the graph: %t; it printed %q, the first %q", again, second, first)
+	}
+	if target, err := os.Readlink(link); err != nil || !strings.Contains(first, target) {
+		t.Errorf("--out-link made a link to %q: %v", target, err)
+	}
+	for _, name := range []string{recipeFile, lockFile, "README.md"} {
+		f, err := os.OpenFile(filepath.Join(dir, name), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteString("\n"); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if out, again := derived(); !again || out != first {
+			t.Errorf("after a change of %s: derived %t, printed %q, before %q", name, again, out, first)
+		}
+		time.Sleep(2100 * time.Millisecond)
+		derived()
+		if _, again := derived(); again {
+			t.Errorf("%s is as it was in the build before, and yet the graph was derived", name)
+		}
+	}
 }

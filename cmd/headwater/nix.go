@@ -25,6 +25,9 @@ func (c *engineChoice) flags(cmd *cobra.Command) {
 	f.StringVar(&c.nixStore, "nix-store", "", "the Nix daemon's address: daemon, unix:///SOCKET, local?root=DIR, ssh-ng://[USER@]HOST (default $NIX_REMOTE, or daemon)")
 }
 
+// local tells whether builds run here.
+func (c engineChoice) local() bool { return c.name == "local" && c.nixStore == "" }
+
 // openBuilderOn is openBuilder with an engine of the user's choice.
 func (a *app) openBuilderOn(ctx context.Context, date time.Time, c engineChoice, caches cacheChoice) (*builder, error) {
 	switch {

@@ -65,7 +65,7 @@ func (a *app) run(ctx context.Context, args []string, o runOptions) error {
 		err = b.realise(ctx, o.engine, goals...)
 	}
 	if err == nil {
-		err = b.store.AddRoot(ctx, b.rootLink(p), g.Package.Path())
+		err = b.store.AddRoot(ctx, rootLink(b.store, p), g.Package.Path())
 	}
 	if err == nil {
 		// The store stays open: its temporary roots keep what runs from being collected.
