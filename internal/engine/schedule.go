@@ -84,8 +84,10 @@ func (r *rounds) next(ctx context.Context) (again bool, err error) {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	builds, cancelBuilds := context.WithCancelCause(ctx)
+	defer cancelBuilds(nil)
 	s := scheduler{
-		rounds: r, cancel: cancel, reports: make(chan report),
+		rounds: r, cancel: cancel, buildCtx: builds, cancelBuilds: cancelBuilds, reports: make(chan report),
 		builds: pool{free: r.opts.Jobs}, fetches: pool{free: r.opts.Fetches},
 	}
 	for _, t := range p.ordered {
@@ -110,12 +112,21 @@ var errStopped = errors.New("stopped: another node failed")
 // scheduler is one round's.
 type scheduler struct {
 	*rounds
-	cancel  context.CancelCauseFunc
-	reports chan report
-	builds  pool
-	fetches pool
-	working int // goroutines
-	replan  bool
+	cancel       context.CancelCauseFunc
+	buildCtx     context.Context // of all but downloads; it ends with theirs
+	cancelBuilds context.CancelCauseFunc
+	reports      chan report
+	builds       pool
+	fetches      pool
+	working      int // goroutines
+	replan       bool
+	gone         bool // an artifact is: only the other downloads go on, to tell of all that are gone at once
+}
+
+// Gone is an error that says that what was to be downloaded is not to be had any more, from anywhere that was asked.
+type Gone interface {
+	error
+	Gone()
 }
 
 // pool is a number of slots and the tasks that want one.
@@ -168,8 +179,10 @@ func (s *scheduler) enqueue(t *task) {
 // run works until nothing is left that could be worked on.
 func (s *scheduler) run(ctx context.Context) {
 	for {
+		if s.buildCtx.Err() == nil {
+			s.fill(s.buildCtx, &s.builds)
+		}
 		if ctx.Err() == nil {
-			s.fill(ctx, &s.builds)
 			s.fill(ctx, &s.fetches)
 		}
 		if s.working == 0 {
@@ -188,8 +201,15 @@ func (s *scheduler) fill(ctx context.Context, p *pool) {
 			t.granted <- struct{}{}
 			continue
 		}
+		if s.gone && !isFetch(t.node) {
+			p.free++
+			continue
+		}
 		t.state = running
 		s.working++
+		if t.take != nil {
+			ctx = s.buildCtx
+		}
 		go s.work(ctx, t)
 	}
 }
@@ -249,7 +269,7 @@ func (s *scheduler) ended(ctx context.Context, r report) {
 }
 
 func (s *scheduler) failed(ctx context.Context, r report) {
-	if cause := context.Cause(ctx); cause != nil && (errors.Is(r.err, cause) || errors.Is(r.err, ctx.Err())) {
+	if cause := context.Cause(s.buildCtx); cause != nil && (errors.Is(r.err, cause) || errors.Is(r.err, s.buildCtx.Err())) {
 		r.task.state = skipped // broken off
 		return
 	}
@@ -262,7 +282,12 @@ func (s *scheduler) failed(ctx context.Context, r report) {
 	s.rounds.failed[r.task.node] = true
 	r.task.state = failed
 	s.result.Failed = append(s.result.Failed, Failure{Node: r.task.node, Err: r.err})
-	if !s.opts.KeepGoing {
+	switch {
+	case s.opts.KeepGoing:
+	case errors.As(r.err, new(Gone)):
+		s.gone = true
+		s.cancelBuilds(errStopped)
+	default:
 		s.cancel(errStopped)
 	}
 }

@@ -27,6 +27,7 @@ type simulation struct {
 	there     map[nix.StorePath]bool
 
 	mu      sync.Mutex
+	gone    map[*dag.Node]bool
 	queries int
 	spans   map[*dag.Node]*span
 	faults  []string
@@ -67,12 +68,20 @@ func (s *simulation) Realise(ctx context.Context, n *dag.Node, slot *engine.Slot
 	if err != nil {
 		return engine.Done{}, err
 	}
+	if s.gone[n] {
+		return engine.Done{}, fmt.Errorf("fetch: %w", goneError{n.Name})
+	}
 	if s.fails[n] {
 		return engine.Done{}, fmt.Errorf("%s failed", n.Name)
 	}
 	s.there[n.Path()] = true
 	return engine.Done{}, nil
 }
+
+type goneError struct{ name string }
+
+func (e goneError) Error() string { return e.name + " is gone" }
+func (goneError) Gone()           {}
 
 func sleep(ctx context.Context, d time.Duration) error {
 	select {
@@ -576,5 +585,53 @@ func BenchmarkNothingToDo(b *testing.B) {
 		if _, err := engine.Schedule(b.Context(), []*dag.Node{goal}, sim, engine.Options{}); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// Once an artifact is gone nothing is built any more, but all downloads are tried, so that whatever is gone is told at once. Another
+// failure ends the run as ever.
+func TestScheduleFindsAllThatIsGone(t *testing.T) {
+	for name, c := range map[string]struct {
+		fails, want []string
+	}{
+		"gone alone":      {nil, []string{"f1", "f3", "f5"}},
+		"network is down": {[]string{"f4"}, []string{"f1", "f4"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(ctx context.Context) {
+				sim := &simulation{
+					durations: map[*dag.Node]time.Duration{}, gone: map[*dag.Node]bool{}, fails: map[*dag.Node]bool{},
+					there: map[nix.StorePath]bool{}, spans: map[*dag.Node]*span{},
+				}
+				long := node("long")
+				sim.durations[long] = time.Hour
+				inputs := []*dag.Node{long}
+				for i := range 8 {
+					f := node(fmt.Sprint("f", i))
+					f.Drv.Builder = "builtin:fetchurl"
+					sim.durations[f], sim.gone[f] = time.Duration(i+1)*time.Second, i == 1 || i == 3 || i == 5
+					if sim.fails[f] = slices.Contains(c.fails, f.Name); sim.fails[f] {
+						sim.durations[f] = 2500 * time.Millisecond
+					}
+					inputs = append(inputs, f)
+				}
+				began := time.Now()
+				r, err := engine.Schedule(ctx, []*dag.Node{node("goal", inputs...)}, sim, engine.Options{})
+				if err == nil || len(sim.faults) > 0 {
+					t.Fatal(err, sim.faults)
+				}
+				var failed []string
+				for _, f := range r.Failed {
+					failed = append(failed, f.Node.Name)
+				}
+				slices.Sort(failed)
+				if d := cmp.Diff(c.want, failed); d != "" {
+					t.Error(d)
+				}
+				if took := time.Since(began); took > time.Minute {
+					t.Errorf("a build went on for %v", took)
+				}
+			})
+		})
 	}
 }

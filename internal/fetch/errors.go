@@ -59,6 +59,9 @@ func (e *GoneError) Error() string {
 	return fmt.Sprintf("fetch %s: no address has it:%s", title(e.Artifact), list(e.Tries))
 }
 
+// Gone is engine.Gone's.
+func (e *GoneError) Gone() {}
+
 // Unwrap gives the reasons.
 func (e *GoneError) Unwrap() []error { return reasons(e.Tries) }
 

@@ -314,6 +314,9 @@ func (f *Files) sourceOf(abs string) (string, bool) {
 
 // relativeTo is p seen from dir, with as many ".." as it takes; both are clean, both absolute or both not.
 func relativeTo(dir, p string) string {
+	if rest, ok := strings.CutPrefix(p, dir); ok && len(rest) > 1 && rest[0] == '/' {
+		return rest[1:] // most are below
+	}
 	a, b := split(dir), split(p)
 	for len(a) > 0 && len(b) > 0 && a[0] == b[0] {
 		a, b = a[1:], b[1:]

@@ -47,7 +47,26 @@ type buildContext struct {
 type ignoreRules struct {
 	matcher *patternmatcher.PatternMatcher
 	mutex   sync.Mutex
-	known   map[string]bool // what it said before
+	known   map[string]ignored // what it said before, by path
+}
+
+// ignored is what the rules say of a path; of a folder, what stands below it is asked with the details.
+type ignored struct {
+	out     bool
+	details patternmatcher.MatchInfo
+}
+
+// of tells what the rules say of a path. The mutex is held.
+func (r *ignoreRules) of(rel string) ignored {
+	if rel == "." {
+		return ignored{}
+	}
+	if known, ok := r.known[rel]; ok {
+		return known
+	}
+	out, details, err := r.matcher.MatchesUsingParentResults(rel, r.of(path.Dir(rel)).details)
+	r.known[rel] = ignored{out && err == nil, details}
+	return r.known[rel]
 }
 
 // readIgnore reads an ignore file, once for a tree.
@@ -58,7 +77,7 @@ func readIgnore(t *Tree, name string, data []byte) (*ignoreRules, error) {
 			return nil, err
 		}
 		m, err := patternmatcher.New(patterns)
-		return &ignoreRules{matcher: m, known: map[string]bool{}}, err
+		return &ignoreRules{matcher: m, known: map[string]ignored{}}, err
 	})
 	if err != nil {
 		return nil, err
@@ -100,13 +119,7 @@ func (c *buildContext) ignores(rel string) bool {
 	}
 	c.ignore.mutex.Lock()
 	defer c.ignore.mutex.Unlock()
-	out, ok := c.ignore.known[rel]
-	if !ok {
-		matches, err := c.ignore.matcher.MatchesOrParentMatches(rel)
-		out = matches && err == nil
-		c.ignore.known[rel] = out
-	}
-	return out
+	return c.ignore.of(rel).out
 }
 
 // match lists what a pattern of COPY selects, relative to the context, sorted.

@@ -3,6 +3,7 @@ package plan
 import (
 	"bytes"
 	"fmt"
+	"iter"
 	"path"
 	"regexp"
 	"slices"
@@ -87,23 +88,18 @@ func (a *assembly) route() (route string, e Evidence, others []string) {
 	rank := map[string]int{}
 	where := map[string]Evidence{}
 	types := sourceTypes()
-	words := [][]byte{[]byte("health"), []byte("ready"), []byte("livez"), []byte("alive"), []byte("/live"), []byte("/ping"), []byte("heartbeat")}
 	for _, f := range a.Tree.Files() {
 		if !slices.Contains(types, path.Ext(f)) || aside(f) != "" || strings.Contains(f, "test") || strings.Contains(f, "node_modules/") || strings.Contains(f, ".min.") {
 			continue
 		}
 		data, err := a.Tree.Read(f)
-		if err != nil || len(data) > maxSource || !slices.ContainsFunc(words, func(w []byte) bool { return bytes.Contains(data, w) }) {
+		if err != nil || len(data) > maxSource {
 			continue
 		}
-		for _, m := range routePattern.FindAllSubmatchIndex(data, -1) {
-			r := string(data[m[2]:m[3]])
-			if !strings.HasPrefix(r, "/") {
-				continue // seen from another route, which is not known
-			}
+		for line, r := range routes(data) {
 			if _, ok := rank[r]; !ok {
 				rank[r] = routeRank(r)
-				where[r] = Evidence{File: f, Line: strings.Count(string(data[:m[2]]), "\n") + 1, Rule: "a route named for it"}
+				where[r] = Evidence{File: f, Line: line, Rule: "a route named for it"}
 			}
 		}
 	}
@@ -127,6 +123,47 @@ func (a *assembly) route() (route string, e Evidence, others []string) {
 		return "", Evidence{}, nil
 	}
 	return others[0], where[others[0]], others[1:]
+}
+
+// routes gives the whole routes of a source text that are named for health, with their lines. Searching plain words first is what makes
+// it quick: few lines have one.
+func routes(data []byte) iter.Seq2[int, string] {
+	return func(yield func(int, string) bool) {
+		line, counted, from := 1, 0, 0
+		for from < len(data) {
+			at := firstWord(data[from:])
+			if at < 0 {
+				return
+			}
+			at += from
+			begin := bytes.LastIndexByte(data[from:at], '\n') + 1 + from
+			end := bytes.IndexByte(data[at:], '\n')
+			if end < 0 {
+				end = len(data) - at
+			}
+			end += at
+			line += bytes.Count(data[counted:begin], []byte("\n"))
+			counted = begin
+			for _, m := range routePattern.FindAllSubmatch(data[begin:end], -1) {
+				// One without a slash is seen from another route, which is not known.
+				if r := string(m[1]); strings.HasPrefix(r, "/") && !yield(line, r) {
+					return
+				}
+			}
+			from = end
+		}
+	}
+}
+
+// firstWord is where the first word stands that a route named for health has, -1 if there is none.
+func firstWord(data []byte) int {
+	first := -1
+	for _, w := range []string{"health", "ready", "live", "/ping", "heartbeat"} {
+		if at := bytes.Index(data, []byte(w)); at >= 0 {
+			first, data = at, data[:min(len(data), at+len(w))]
+		}
+	}
+	return first
 }
 
 // routeRank prefers what says that all is ready over what says that it lives.

@@ -19,7 +19,7 @@ import (
 // Tree is an upstream's tree on disk.
 type Tree struct {
 	dir    string
-	root   *os.Root // closed when nothing refers to it any more
+	fs     fs.FS
 	listed []listed // every file and link, and every folder that could not be listed; sorted by path
 }
 
@@ -44,7 +44,15 @@ func Open(dir string) (*Tree, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open source: %w", err)
 	}
-	t := &Tree{dir: dir, root: root}
+	inside, ok := root.FS().(rootFS)
+	if !ok {
+		return nil, fmt.Errorf("open source: %w", errors.ErrUnsupported)
+	}
+	top, err := root.Open(".") // closed when nothing refers to it any more, as root is
+	if err != nil {
+		return nil, fmt.Errorf("open source: %w", err)
+	}
+	t := &Tree{dir: dir, fs: beneath{inside, top}}
 	err = filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
 		if name == dir {
 			return err
@@ -71,7 +79,7 @@ func Open(dir string) (*Tree, error) {
 func (t *Tree) Dir() string { return t.dir }
 
 // FS reads the whole tree, links within it included. One that leads out of the tree cannot be followed.
-func (t *Tree) FS() fs.FS { return t.root.FS() }
+func (t *Tree) FS() fs.FS { return t.fs }
 
 // Selection is a part of a tree.
 type Selection struct {

@@ -99,7 +99,9 @@ func TestRecogniseEmbeds(t *testing.T) {
 	tree["web/package.json"] = `{"scripts": {"release": "bundle --outDir ../ui/dist"}}`
 	p := planned(t, "golang:1.26", "CGO_ENABLED=0 go build -o /out/app", "/out/app", tree)
 	// No ecosystem here knows npm; that it must be run is what matters.
-	if !slices.ContainsFunc(p.Questions, func(q plan.Question) bool { return q.Main && strings.Contains(q.Ask, "release") && strings.Contains(q.Ask, "ui/dist") }) {
+	if !slices.ContainsFunc(p.Questions, func(q plan.Question) bool {
+		return q.Main && strings.Contains(q.Ask, "release") && strings.Contains(q.Ask, "ui/dist")
+	}) {
 		t.Errorf("nobody asks for the script that writes ui/dist: %+v", p.Questions)
 	}
 }
