@@ -48,6 +48,7 @@ type ignoreRules struct {
 	matcher *patternmatcher.PatternMatcher
 	mutex   sync.Mutex
 	known   map[string]ignored // what it said before, by path
+	leftOut map[string][]string
 }
 
 // ignored is what the rules say of a path; of a folder, what stands below it is asked with the details.
@@ -77,7 +78,7 @@ func readIgnore(t *Tree, name string, data []byte) (*ignoreRules, error) {
 			return nil, err
 		}
 		m, err := patternmatcher.New(patterns)
-		return &ignoreRules{matcher: m, known: map[string]ignored{}}, err
+		return &ignoreRules{matcher: m, known: map[string]ignored{}, leftOut: map[string][]string{}}, err
 	})
 	if err != nil {
 		return nil, err
@@ -245,10 +246,24 @@ func (f *image) copyOne(s *Stage, rel, dst string, into bool, except []string, e
 // leftOut lists what is not copied with a folder of the tree, which stands at here in the context, when rel is copied: what is
 // ignored, and what the instruction itself excludes.
 func (c *buildContext) leftOut(t *Tree, dir, here, rel string, except []string) []string {
+	if len(except) == 0 {
+		key := dir + "\x00" + here
+		c.ignore.mutex.Lock()
+		known, ok := c.ignore.leftOut[key]
+		c.ignore.mutex.Unlock()
+		if ok {
+			return known
+		}
+		out := leftOut(t, dir, func(file string) bool { return c.ignores(path.Join(here, relativeTo(dir, file))) })
+		c.ignore.mutex.Lock()
+		c.ignore.leftOut[key] = out
+		c.ignore.mutex.Unlock()
+		return out
+	}
 	excluded, err := patternmatcher.New(except)
 	return leftOut(t, dir, func(file string) bool {
 		inside := path.Join(here, relativeTo(dir, file))
-		if c.ignores(inside) || err != nil || len(except) == 0 {
+		if c.ignores(inside) || err != nil {
 			return c.ignores(inside)
 		}
 		out, failed := excluded.MatchesOrParentMatches(relativeTo(rel, inside))

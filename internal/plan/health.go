@@ -2,8 +2,10 @@ package plan
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"iter"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -59,7 +61,7 @@ func (a *assembly) health(c *composed) {
 		set(m[2], check.e)
 		return
 	}
-	route, e, others := a.route()
+	route, e, others := a.Tree.healthRoute()
 	switch {
 	case route != "":
 		set(route, e)
@@ -82,17 +84,32 @@ func sourceTypes() []string {
 // maxSource is the largest source file in which routes are looked for, in bytes.
 const maxSource = 256 << 10
 
-// route looks for the route of a health endpoint in the sources that are not aside and not a user interface's, and names the others that
-// it found.
-func (a *assembly) route() (route string, e Evidence, others []string) {
+// healthRoutes are the routes of a tree that are named for health, best first, and where they stand.
+type healthRoutes struct {
+	routes []string
+	where  map[string]Evidence
+}
+
+// healthRoute is the best route of a health endpoint, "" if there is none, and the others.
+func (t *Tree) healthRoute() (route string, e Evidence, others []string) {
+	known, _ := t.Once("health routes", func() (any, error) { return t.findHealthRoutes(), nil })
+	found := known.(healthRoutes)
+	if len(found.routes) == 0 {
+		return "", Evidence{}, nil
+	}
+	return found.routes[0], found.where[found.routes[0]], found.routes[1:]
+}
+
+// findHealthRoutes looks through the sources that are not aside and not a user interface's.
+func (t *Tree) findHealthRoutes() healthRoutes {
 	rank := map[string]int{}
 	where := map[string]Evidence{}
 	types := sourceTypes()
-	for _, f := range a.Tree.Files() {
+	for _, f := range t.files {
 		if !slices.Contains(types, path.Ext(f)) || aside(f) != "" || strings.Contains(f, "test") || strings.Contains(f, "node_modules/") || strings.Contains(f, ".min.") {
 			continue
 		}
-		data, err := a.Tree.Read(f)
+		data, err := t.Read(f)
 		if err != nil || len(data) > maxSource {
 			continue
 		}
@@ -103,26 +120,16 @@ func (a *assembly) route() (route string, e Evidence, others []string) {
 			}
 		}
 	}
-	for r := range rank {
-		others = append(others, r)
-	}
-	for _, r := range others { // what ends in another's whole path is that route from where it is mounted
-		for _, inner := range others {
+	found := healthRoutes{routes: slices.Sorted(maps.Keys(rank)), where: where}
+	for _, r := range found.routes { // what ends in another's whole path is that route from where it is mounted
+		for _, inner := range found.routes {
 			if r != inner && strings.HasSuffix(r, inner) {
 				rank[r] = max(rank[r], rank[inner]+1)
 			}
 		}
 	}
-	slices.SortFunc(others, func(x, y string) int {
-		if d := rank[y] - rank[x]; d != 0 {
-			return d
-		}
-		return strings.Compare(x, y)
-	})
-	if len(others) == 0 {
-		return "", Evidence{}, nil
-	}
-	return others[0], where[others[0]], others[1:]
+	slices.SortFunc(found.routes, func(x, y string) int { return cmp.Or(rank[y]-rank[x], strings.Compare(x, y)) })
+	return found
 }
 
 // routes gives the whole routes of a source text that are named for health, with their lines. Searching plain words first is what makes

@@ -5,6 +5,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"headwater/internal/recipe"
 )
@@ -33,6 +34,9 @@ func (p *Plan) Uncertain() bool {
 // New plans a tree. The error says what cannot be read; what cannot be known is among the plan's questions.
 func New(t *Tree, o Options) (*Plan, error) {
 	p := &Plan{Evidence: map[string][]Evidence{}}
+	var ahead sync.WaitGroup
+	defer ahead.Wait()
+	ahead.Go(func() { t.healthRoute() }) // all sources are read for it, meanwhile
 	best, err := chooseImage(t, o, &p.Notes)
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -20,8 +21,9 @@ const maxFile = 64 << 20
 // Tree is an upstream's files, listed once.
 type Tree struct {
 	fs    fs.FS
-	files []string        // every file and link, sorted
-	dirs  map[string]bool // every folder that has files, "." too
+	files []string            // every file and link, sorted
+	named map[string][]string // files by their base name
+	dirs  map[string]bool     // every folder that has files, "." too
 	mutex sync.Mutex
 	once  map[string]func() (any, error)
 }
@@ -44,8 +46,9 @@ func (t *Tree) Once(key string, f func() (any, error)) (any, error) {
 
 // NewTree makes a tree of files that are listed, sorted by path.
 func NewTree(fsys fs.FS, files []string) *Tree {
-	t := &Tree{fs: fsys, files: slices.Sorted(slices.Values(files)), dirs: map[string]bool{".": true}}
+	t := &Tree{fs: fsys, files: slices.Sorted(slices.Values(files)), named: map[string][]string{}, dirs: map[string]bool{".": true}}
 	for _, f := range t.files {
+		t.named[path.Base(f)] = append(t.named[path.Base(f)], f)
 		for dir := path.Dir(f); !t.dirs[dir]; dir = path.Dir(dir) {
 			t.dirs[dir] = true
 		}
@@ -81,12 +84,14 @@ func (t *Tree) Below(dir string) []string {
 // Named lists the files whose base name is one of names, in any folder, shallow ones first.
 func (t *Tree) Named(names ...string) []string {
 	var out []string
-	for _, f := range t.files {
-		if slices.Contains(names, path.Base(f)) {
-			out = append(out, f)
+	for i, name := range names {
+		if !slices.Contains(names[:i], name) {
+			out = append(out, t.named[name]...)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b string) int { return strings.Count(a, "/") - strings.Count(b, "/") })
+	slices.SortFunc(out, func(a, b string) int {
+		return cmp.Or(strings.Count(a, "/")-strings.Count(b, "/"), strings.Compare(a, b))
+	})
 	return out
 }
 

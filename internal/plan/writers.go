@@ -23,6 +23,11 @@ var quotedPath = regexp.MustCompile(`["'\x60]([^"'\x60\s]{1,200})["'\x60]`)
 // Writers lists the scripts that are told to write to a folder of the tree, or to a folder that it is in: by a word of the script,
 // or, for "build", by a path in the configuration of the project's bundler.
 func (t *Tree) Writers(dir string) []Writer {
+	out, _ := t.Once("writers of "+dir, func() (any, error) { return t.writers(dir), nil })
+	return slices.Clone(out.([]Writer))
+}
+
+func (t *Tree) writers(dir string) []Writer {
 	var out []Writer
 	for _, name := range t.Named("package.json") {
 		project := path.Dir(name)

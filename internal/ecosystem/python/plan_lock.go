@@ -61,15 +61,17 @@ func (p planner) readLock(data []byte, top, file string, i interpreterOf, w sele
 		packages, err = ReadPoetry(data, project, want)
 		return packages, nil, err
 	}
-	known, err := p.Tree.Once(fmt.Sprintf("uv.lock members %x", sha256.Sum256(data)), func() (any, error) { return uvMembers(data) })
+	sum := sha256.Sum256(data)
+	known, err := p.Tree.Once(fmt.Sprintf("uv.lock %x", sum), func() (any, error) { return parseUV(data) })
 	if err != nil {
 		return nil, nil, err
 	}
-	members = known.([]string)
+	parsed := known.(*uvLock)
+	members = parsed.members()
 	if w.allPackages {
 		want.Packages = members
 	}
-	read, err := p.Tree.Once(fmt.Sprintf("uv.lock %x %+v", sha256.Sum256(data), want), func() (any, error) { return ReadUV(data, want) })
+	read, err := p.Tree.Once(fmt.Sprintf("uv.lock %x %+v", sum, want), func() (any, error) { return parsed.choose(want) })
 	if err != nil {
 		return nil, nil, err
 	}

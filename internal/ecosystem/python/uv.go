@@ -52,8 +52,16 @@ func (s uvSource) dir() string { return cmp.Or(s.Editable, s.Virtual, s.Director
 // ReadUV reads a uv.lock (version 1) and selects what `uv sync` with the wanted groups and extras installs. A member that
 // uv calls virtual is not installed, its dependencies are.
 func ReadUV(data []byte, want Wanted) ([]Package, error) {
-	var l uvLock
-	if err := toml.Unmarshal(data, &l); err != nil {
+	l, err := parseUV(data)
+	if err != nil {
+		return nil, err
+	}
+	return l.choose(want)
+}
+
+func parseUV(data []byte) (*uvLock, error) {
+	l := new(uvLock)
+	if err := toml.Unmarshal(data, l); err != nil {
 		return nil, fmt.Errorf("read uv.lock: %w", tomlError(err))
 	}
 	if l.Version == nil || *l.Version != 1 {
@@ -63,10 +71,18 @@ func ReadUV(data []byte, want Wanted) ([]Package, error) {
 		}
 		return nil, fmt.Errorf("read uv.lock: %w", &FormatError{"uv.lock", got, "1"})
 	}
+	return l, nil
+}
+
+// members lists the members of the lock's workspace, normalised.
+func (l *uvLock) members() []string { return unique(l.Manifest.Members) }
+
+// choose selects packages; the lock stays as it is.
+func (l *uvLock) choose(want Wanted) ([]Package, error) {
 	if err := checkPython(l.RequiresPython, want.Environment); err != nil {
 		return nil, fmt.Errorf("read uv.lock: %w", err)
 	}
-	w := uvWalk{lock: l, want: want, byName: map[string][]*uvPackage{}, visited: map[uvVisit]bool{}, selected: map[*uvPackage]bool{}}
+	w := uvWalk{lock: *l, want: want, byName: map[string][]*uvPackage{}, visited: map[uvVisit]bool{}, selected: map[*uvPackage]bool{}}
 	for i := range l.Package {
 		p := &l.Package[i]
 		if !namePattern.MatchString(p.Name) {
@@ -343,13 +359,4 @@ func (p *uvPackage) file(f uvFile) (artifact.Artifact, error) {
 	}
 	a.Size, a.Hint = max(f.Size, 0), u.String()
 	return a, nil
-}
-
-// uvMembers lists the members of a lock's workspace, normalised.
-func uvMembers(data []byte) ([]string, error) {
-	var l uvLock
-	if err := toml.Unmarshal(data, &l); err != nil {
-		return nil, fmt.Errorf("read uv.lock: %w", tomlError(err))
-	}
-	return unique(l.Manifest.Members), nil
 }
