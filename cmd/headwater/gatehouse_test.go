@@ -93,7 +93,8 @@ func TestGatehouseRebuildsWhatChanged(t *testing.T) {
 		{"a file that no component uses", "README.md", nonce, nil},
 		{"a Django view", "backend/gatehouse/api/views.py", "# " + nonce, []string{"build backend", "package gatehouse 1.4.0", "src source of backend"}},
 		{"the API's schema", "schema.yml", "# " + nonce, []string{
-			"build client-go", "build client-ts", "build server", "build web", "package gatehouse 1.4.0", "src source of client-go", "src source of client-ts",
+			"build client-go", "build client-typescript", "build gatehouse-server", "build web", "package gatehouse 1.4.0",
+			"src source of client-go", "src source of client-typescript",
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -130,13 +131,42 @@ func TestGatehouseLocksTheSameAgain(t *testing.T) {
 	}
 }
 
+// The recipe is what plan writes, but for how people sign in: planned from nothing it fits the committed lock and comes to the same
+// derivations.
+func TestGatehouseFromItsPlan(t *testing.T) {
+	g := newGatehouse(t)
+	want, _ := output(t, "graph", "--json", "../../examples/homelab/gatehouse")
+	before, err := os.ReadFile(filepath.Join(g.dir, lockFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{recipeFile, planFile} {
+		if err := os.Remove(filepath.Join(g.dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	output(t, "plan", g.src, "-o", g.dir)
+	output(t, "lock", "--store", g.store, g.dir)
+	after, err := os.ReadFile(filepath.Join(g.dir, lockFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(before, after) {
+		t.Error(cmp.Diff(string(before), string(after)))
+	}
+	got, _ := output(t, "graph", "--json", g.dir)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // The service runs, people sign in, and OAuth2 and OpenID Connect work with a client library; Ctrl-C leaves nothing.
 func TestGatehouseRuns(t *testing.T) {
 	g := newGatehouse(t)
 	state := filepath.Join(t.TempDir(), "state")
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
-	cmd := headwater(ctx, t, "run", "--store", g.store, "--state", state, g.dir)
+	cmd := headwater(ctx, t, "run", "--store", g.store, "--state", state, "--env", fmt.Sprint("GATEHOUSE_LISTEN=0.0.0.0:", g.port), g.dir)
 	var progress bytes.Buffer
 	cmd.Stderr = &progress
 	stdout, err := cmd.StdoutPipe()
