@@ -6,7 +6,7 @@
 // STORE has gatehouse built. Both sides start from what comes from outside: downloads, unpacked roots and toolchains. Headwater's
 // side is a whole process of headwater build. The bare side is what a person would type into a shell in each root:
 // openapi-generator, npm ci and npm run build, go build, pip install of the lock; first one after the other, then the chains that do
-// not need one another at the same time.
+// not need one another at the same time. pip.lock pins the Python root with pip beside it, as headwater lock writes it.
 package main
 
 import (

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	_ "embed" // pip.lock
 	"errors"
 	"fmt"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"headwater/internal/nix"
 	"headwater/internal/nix/nar"
 	"headwater/internal/recipe"
+	"headwater/internal/roottest"
 	"headwater/internal/source"
 	"headwater/internal/store"
 )
@@ -56,7 +58,23 @@ func load(ctx context.Context, o options) (s *service, err error) {
 		return nil, err
 	}
 	s.store = o.store
-	return s, s.find(ctx)
+	if err := s.find(ctx); err != nil {
+		return nil, err
+	}
+	return s, s.pip(ctx)
+}
+
+//go:embed pip.lock
+var pipLock []byte
+
+// pip finds the root of Python's that has pip too, which Headwater does without.
+func (s *service) pip(ctx context.Context) error {
+	locked, err := lock.Parse(pipLock)
+	if err != nil {
+		return err
+	}
+	s.at["root pip"], err = roottest.Unpacked(ctx, locked, "pip")
+	return err
 }
 
 // find notes where everything is that comes from outside.

@@ -41,20 +41,20 @@ func (s *service) tools(dir string) (*bare, error) {
 	const generate = "java -jar /bench/generator.jar generate -i /src/schema.yml"
 	b.chains = [][]step{
 		{
-			{"openapi-generator, Go client", "java", generate + " -g go -c /src/clients/go.yaml -o /made/client-go"},
+			{"openapi-generator, Go client", "openapi", generate + " -g go -c /src/clients/go.yaml -o /made/client-go"},
 			{"go build", "go", `cp -r /src/go.mod /src/go.sum /src/cmd /src/internal . && cp -r /made/client-go internal/api
 export PATH=/toolchain/bin:$PATH GOPROXY=file:///bench/go GOSUMDB=off GOTOOLCHAIN=local GOFLAGS=-modcacherw GOCACHE=/made/go-cache GOPATH=/made/go CGO_ENABLED=0
 go build -trimpath -ldflags '-s -w -X main.version=1.4.0' -o /made/server ./cmd/gatehouse-server`},
 		},
 		{
-			{"openapi-generator, TypeScript client", "java", generate + " -g typescript-fetch -c /src/clients/typescript.yaml -o /made/client-ts"},
+			{"openapi-generator, TypeScript client", "openapi", generate + " -g typescript-fetch -c /src/clients/typescript.yaml -o /made/client-ts"},
 			{"npm ci, npm run build", "node", `cp -r /src/web . && cd web && cp /bench/package-lock.json . && cp -r /made/client-ts src/api
 export PATH=/toolchain/bin:$PATH CI=true npm_config_offline=true npm_config_cache=/made/npm npm_config_update_notifier=false
 npm ci && npm run build`},
 		},
 		{
-			{"pip install", "python-build", `mkdir -p /app && cp -r /src/backend /app/backend && cd /app/backend
-python3 -m venv /opt/venv && export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INDEX=1 PIP_FIND_LINKS=/bench/wheels PIP_NO_CACHE_DIR=1
+			{"pip install", "pip", `mkdir -p /app && cp -r /src/backend /app/backend && cd /app/backend
+python3.13 -m venv /opt/venv && export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INDEX=1 PIP_FIND_LINKS=/bench/wheels PIP_NO_CACHE_DIR=1
 /opt/venv/bin/pip install -q --require-hashes --no-deps -r /bench/requirements.txt
 /opt/venv/bin/pip install -q --no-deps -e packages/gatehouse-audit -e packages/gatehouse-core
 /opt/venv/bin/python -m compileall -q -j 2 gatehouse packages`},
@@ -94,7 +94,7 @@ func write(name string, data []byte) error {
 
 // goProxy lays out a file tree that is a Go proxy.
 func (b *bare) goProxy() error {
-	return b.fetched("server", func(a lock.Artifact, file string) error {
+	return b.fetched("gatehouse-server", func(a lock.Artifact, file string) error {
 		name, err := module.EscapePath(a.Name)
 		if err != nil {
 			return err
