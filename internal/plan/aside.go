@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// aside tells why what stands at a path of the tree is not the service itself, by convention; "" if nothing says so.
-func aside(name string) string {
+// Aside tells why what stands at a path of the tree is not the service itself, by convention; "" if nothing says so.
+func Aside(name string) string {
 	dirs := strings.Split(strings.ToLower(path.Dir(name)), "/")
 	for _, d := range dirs {
 		switch d {

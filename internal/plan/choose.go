@@ -95,7 +95,7 @@ type chooser struct {
 func chooseImage(t *Tree, o Options, notes *Notes) (*candidate, error) {
 	c := &chooser{tree: t, options: o, places: findPlaces(t, o, notes), notes: notes, bases: map[string]bool{}, within: map[string]bool{}}
 	var all []*candidate
-	for _, name := range dockerfiles(t) {
+	for _, name := range t.Dockerfiles() {
 		if o.Dockerfile != "" && name != path.Clean(o.Dockerfile) {
 			continue
 		}
@@ -382,7 +382,7 @@ func (c *chooser) rank(x *candidate) rank {
 	name := x.image.name
 	base := strings.ToLower(path.Base(name))
 	r := rank{
-		own: aside(name) == "", last: !c.bases[name], makes: len(x.builds) > 0, whole: len(x.missingOfTree()) == 0 || slices.ContainsFunc(c.of(name), (*place).prepares),
+		own: Aside(name) == "", last: !c.bases[name], makes: len(x.builds) > 0, whole: len(x.missingOfTree()) == 0 || slices.ContainsFunc(c.of(name), (*place).prepares),
 		starts: len(x.target.Config.Entrypoint)+len(x.target.Config.Cmd) > 0,
 		plain:  base == "dockerfile" || base == "containerfile" || strings.Contains(base, "default"), top: x.image.context.dir == checkoutDir,
 		products: len(x.builds), depth: -strings.Count(name, "/"),

@@ -189,7 +189,7 @@ func composeFiles(t *Tree, notes *Notes) []*composeFile {
 // composeFiles notes the images that compose files build.
 func (p *places) composeFiles(notes *Notes) {
 	for _, c := range composeFiles(p.tree, notes) {
-		if aside(c.name) != "" {
+		if Aside(c.name) != "" {
 			continue
 		}
 		for _, name := range slices.Sorted(maps.Keys(c.Services)) {

@@ -27,7 +27,7 @@ func findCompose(t *Tree, x *candidate, notes *Notes) *composed {
 		return cmp.Compare(strings.Count(a.name, "/"), strings.Count(b.name, "/"))
 	})
 	for _, f := range files {
-		if aside(f.name) != "" {
+		if Aside(f.name) != "" {
 			continue
 		}
 		ours, sure := f.uses(t, x)

@@ -106,7 +106,7 @@ func (t *Tree) findHealthRoutes() healthRoutes {
 	where := map[string]Evidence{}
 	types := sourceTypes()
 	for _, f := range t.files {
-		if !slices.Contains(types, path.Ext(f)) || aside(f) != "" || strings.Contains(f, "test") || strings.Contains(f, "node_modules/") || strings.Contains(f, ".min.") {
+		if !slices.Contains(types, path.Ext(f)) || Aside(f) != "" || strings.Contains(f, "test") || strings.Contains(f, "node_modules/") || strings.Contains(f, ".min.") {
 			continue
 		}
 		data, err := t.Read(f)

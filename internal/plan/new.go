@@ -55,8 +55,8 @@ func New(t *Tree, o Options) (*Plan, error) {
 	return p, nil
 }
 
-// dockerfiles lists what is named like a Dockerfile, shallow ones first.
-func dockerfiles(t *Tree) []string {
+// Dockerfiles lists what is named like a Dockerfile, shallow ones first.
+func (t *Tree) Dockerfiles() []string {
 	var out []string
 	for _, f := range t.Files() {
 		base := strings.ToLower(path.Base(f))

@@ -95,7 +95,7 @@ func mentionsImages(text string) bool {
 func (p *places) makefiles(notes *Notes) {
 	for _, name := range p.tree.Named("Makefile", "GNUmakefile", "makefile") {
 		data, err := p.tree.Read(name)
-		if err != nil || !mentionsImages(string(data)) || aside(name) != "" {
+		if err != nil || !mentionsImages(string(data)) || Aside(name) != "" {
 			continue
 		}
 		m := parseMakefile(name, data)
@@ -117,7 +117,7 @@ func (p *places) makefiles(notes *Notes) {
 func (p *places) scripts(notes *Notes) {
 	for _, name := range p.tree.Named("package.json") {
 		data, err := p.tree.Read(name)
-		if err != nil || !mentionsImages(string(data)) || aside(name) != "" {
+		if err != nil || !mentionsImages(string(data)) || Aside(name) != "" {
 			continue
 		}
 		var manifest struct {
@@ -133,7 +133,7 @@ func (p *places) scripts(notes *Notes) {
 		}
 	}
 	for _, name := range p.tree.Files() {
-		if path.Ext(name) != ".sh" || aside(name) != "" {
+		if path.Ext(name) != ".sh" || Aside(name) != "" {
 			continue
 		}
 		if data, err := p.tree.Read(name); err == nil && mentionsImages(string(data)) {

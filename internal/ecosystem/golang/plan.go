@@ -207,7 +207,10 @@ type moduleFile struct {
 func moduleAt(s *plan.Stage, dir string) (root string, m moduleFile, ok bool) {
 	for {
 		if data, name, err := s.ReadFile(path.Join(dir, "go.mod")); err == nil {
-			f, err := modfile.ParseLax(name, data, nil)
+			f, err := modfile.Parse(name, data, nil)
+			if err != nil { // what a later Go knows; reading it so leaves out more than that, toolchain for one
+				f, err = modfile.ParseLax(name, data, nil)
+			}
 			if err != nil || f.Module == nil {
 				return "", m, false
 			}

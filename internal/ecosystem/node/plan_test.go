@@ -73,6 +73,38 @@ func TestPlan(t *testing.T) {
 			want:       recipe.Component{Ecosystem: "node", Dir: "ui", Src: []string{"ui"}, Build: []string{"yarn release"}, Output: map[string]string{"dist": "../server/dist"}},
 			toolchains: map[string]string{"node": "lts", "yarn": "1"},
 		},
+		"of the Node.js that the tree's other image has": {
+			files: []string{
+				"Dockerfile", "FROM example/tools AS build\nWORKDIR /w\nCOPY . .\nRUN cd ui && npm ci && npm run build\nFROM scratch\nCOPY --from=build /w/ui/dist /web\n",
+				"ui/Dockerfile", "FROM --platform=$BUILDPLATFORM node:24.3-slim\nCOPY . /ui\n", "docs/Dockerfile", "FROM node:18\n",
+				".github/workflows/build.yml", "jobs:\n  ui:\n    steps:\n      - uses: actions/setup-node@v4\n        with:\n          node-version: '20'\n",
+				"ui/package.json", `{"scripts":{"build":"tool"}}`, "ui/package-lock.json", emptyNpmLock,
+			},
+			component:  "ui",
+			want:       recipe.Component{Ecosystem: "node", Dir: "ui", Src: []string{"ui"}, Build: []string{"npm run build"}, Output: map[string]string{"dist": "dist"}},
+			toolchains: map[string]string{"node": "24.3", "npm": "11"},
+		},
+		"of the Node.js that workflows agree on": {
+			files: []string{
+				"Dockerfile", "FROM example/tools AS build\nWORKDIR /w\nCOPY . .\nRUN cd ui && npm ci && npm run build\nFROM scratch\nCOPY --from=build /w/ui/dist /web\n",
+				".github/workflows/a.yml", "jobs:\n  ui:\n    steps:\n      - uses: actions/setup-node@v4\n        with:\n          node-version: '22'\n",
+				".github/workflows/b.yaml", "jobs:\n  ui:\n    steps:\n      - with: {cache: npm}\n      - with:\n          node-version: 22.x\n",
+				"ui/package.json", `{"scripts":{"build":"tool"}}`, "ui/package-lock.json", emptyNpmLock,
+			},
+			component:  "ui",
+			want:       recipe.Component{Ecosystem: "node", Dir: "ui", Src: []string{"ui"}, Build: []string{"npm run build"}, Output: map[string]string{"dist": "dist"}},
+			toolchains: map[string]string{"node": "22", "npm": "10"},
+		},
+		"of a Node.js that the tree does not agree on": {
+			files: []string{
+				"Dockerfile", "FROM example/tools AS build\nWORKDIR /w\nCOPY . .\nRUN cd ui && npm ci && npm run build\nFROM scratch\nCOPY --from=build /w/ui/dist /web\n",
+				".github/workflows/a.yml", "jobs:\n  ui:\n    steps:\n      - with:\n          node-version: 22\n      - with:\n          node-version: 24\n",
+				"ui/package.json", `{"scripts":{"build":"tool"}}`, "ui/package-lock.json", emptyNpmLock,
+			},
+			component:  "ui",
+			want:       recipe.Component{Ecosystem: "node", Dir: "ui", Src: []string{"ui"}, Build: []string{"npm run build"}, Output: map[string]string{"dist": "dist"}},
+			toolchains: map[string]string{},
+		},
 		"for production, with what its Node.js brings": {
 			files: []string{
 				"Dockerfile", "FROM node:20 AS build\nENV NODE_ENV=production\nWORKDIR /w\nCOPY package.json package-lock.json ./\nRUN npm ci --ignore-scripts\nCOPY src src\nRUN npm run build\nFROM scratch\nCOPY --from=build /w/dist /web\n",

@@ -15,7 +15,7 @@ func (p planner) toolchains(b *plan.Build, f found) {
 	if !ok {
 		p.Notes.Ask(plan.Question{
 			About: "toolchains.node", Ask: "which Node.js is " + path.Join(f.folder, manifestName) + " made with?",
-			Looked: []plan.Evidence{p.Evidence, {File: path.Join(f.folder, manifestName), Rule: "has no engines"}, {Rule: "no .nvmrc, no .node-version"}},
+			Looked: []plan.Evidence{p.Evidence, {File: path.Join(f.folder, manifestName), Rule: "has no engines"}, {Rule: "no .nvmrc, no .node-version"}, {Rule: "the tree's other images and workflows name none, or several"}},
 		})
 	} else {
 		b.Toolchains["node"] = node
@@ -33,7 +33,8 @@ func (p planner) toolchains(b *plan.Build, f found) {
 	}
 }
 
-// nodeVersion is the version of Node.js in a stage: of the image, else what was installed, else what the project's files say.
+// nodeVersion is the version of Node.js in a stage: of the image, else what was installed, else what the project's files say, else
+// what the rest of the tree agrees on.
 func (p planner) nodeVersion(f found) (plan.Version, bool) {
 	if v, ok := imageVersion(p.BaseImage()); ok {
 		bottom := p.Stage
@@ -72,7 +73,7 @@ func (p planner) nodeVersion(f found) (plan.Version, bool) {
 	if v := f.manifest.Engines["node"]; v != "" {
 		return plan.Version{Value: lowest(v), Evidence: f.evidence(`"engines"`, "engines has node "+v)}, true
 	}
-	return plan.Version{}, false
+	return p.elsewhere()
 }
 
 // lowest makes an open range one of a major version, the first that it allows: of what comes later nothing is known.
