@@ -38,4 +38,6 @@
 //	debian/dists/trixie/InRelease                                    no Hash: what is served is taken, then its signature is checked
 //	debian/dists/trixie/main/binary-amd64/by-hash/SHA256/<64 digits>  Hash and Size as InRelease has them
 //	debian/dists/trixie/main/binary-amd64/Packages.xz                 the same, where there is nothing at by-hash
+//
+// and, after a failed build, main/Contents-amd64.gz and main/Contents-all.gz in the same two ways, to tell which package has a file.
 package rootfs

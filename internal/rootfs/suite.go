@@ -32,8 +32,8 @@ func (r *Resolver) read(ctx context.Context, s *suite) error {
 	if s.packages != nil {
 		return nil
 	}
-	if s.name == "" || strings.Trim(s.name, "abcdefghijklmnopqrstuvwxyz0123456789-.") != "" {
-		return fmt.Errorf("suite %q: is no suite's name", s.name)
+	if err := checkSuite(s.name); err != nil {
+		return err
 	}
 	rel, err := r.release(ctx, s.name)
 	if err != nil {
@@ -48,6 +48,13 @@ func (r *Resolver) read(ctx context.Context, s *suite) error {
 		return fmt.Errorf("suite %s: %w", s.name, err)
 	}
 	s.packages = packages
+	return nil
+}
+
+func checkSuite(name string) error {
+	if name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-.") != "" {
+		return fmt.Errorf("suite %q: is no suite's name", name)
+	}
 	return nil
 }
 
@@ -74,12 +81,14 @@ func (r *Resolver) index(ctx context.Context, suite string, rel *index.Release) 
 		if !ok {
 			continue
 		}
-		paths := []string{folder + name}
-		if rel.ByHash {
-			// By its hash an index is still there when the suite has just changed.
-			paths = []string{folder + "by-hash/SHA256/" + want.Hash.Base16(), folder + name}
-		}
-		data, err := r.get(ctx, suite, paths, want)
+		paths := indexPaths(folder, name, want, rel)
+		var data []byte
+		err := r.get(ctx, suite, paths, want, func(file string) (err error) {
+			if data, err = readFile(file, want.Size); err == nil && nix.Sum(nix.SHA256, data) != want.Hash {
+				err = errWrong
+			}
+			return err
+		})
 		if err != nil {
 			return "", err
 		}
@@ -92,28 +101,38 @@ func (r *Resolver) index(ctx context.Context, suite string, rel *index.Release) 
 	return "", fmt.Errorf("InRelease lists no %sPackages.xz or .gz", folder)
 }
 
-// get returns what is at the first of the paths that has it. The archive checks the hash; so do we, since all that a lock
-// pins follows from it.
-func (r *Resolver) get(ctx context.Context, suite string, paths []string, want index.File) ([]byte, error) {
+// indexPaths is where an index may be, below its suite's folder.
+func indexPaths(folder, name string, f index.File, rel *index.Release) []string {
+	paths := []string{folder + name}
+	if rel.ByHash {
+		// By its hash an index is still there when the suite has just changed.
+		paths = []string{folder + "by-hash/SHA256/" + f.Hash.Base16(), folder + name}
+	}
+	return paths
+}
+
+// errWrong says that a file has another hash than the suite's signed InRelease says.
+var errWrong = errors.New("is not what InRelease says")
+
+// get gives use the file at the first of the paths that has it and that use takes. The archive checks the hash; so does use,
+// since all that a lock pins follows from it.
+func (r *Resolver) get(ctx context.Context, suite string, paths []string, want index.File, use func(file string) error) error {
 	var errs []error
 	for _, p := range paths {
 		a := artifact.Artifact{Ecosystem: artifact.Debian, Name: suite, File: dist(suite) + p, Hash: want.Hash, Size: want.Size}
 		file, _, err := r.options.Archive.Get(ctx, a)
 		if err == nil {
-			var data []byte
-			if data, err = readFile(file, want.Size); err == nil && nix.Sum(nix.SHA256, data) != want.Hash {
-				err = errors.New("is not what InRelease says")
-			}
-			if err == nil {
-				return data, nil
-			}
+			err = use(file)
+		}
+		if err == nil {
+			return nil
 		}
 		if ctx.Err() != nil {
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 		errs = append(errs, fmt.Errorf("%s: %w", path.Clean(p), err))
 	}
-	return nil, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 func readFile(name string, limit int64) ([]byte, error) {
