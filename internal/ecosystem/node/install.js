@@ -136,13 +136,14 @@ const managers = {
     const settings = {
       registry, "store-dir": "/tmp/pnpm/store", "cache-dir": "/tmp/pnpm/cache", "state-dir": "/tmp/pnpm/state", "package-import-method": "copy",
       "side-effects-cache": "false", "minimum-release-age": "0", "trust-policy": "off", "manage-package-manager-versions": "false", "pm-on-fail": "ignore",
-      "update-notifier": "false", "verify-store-integrity": "true", "fetch-timeout": patience, "resolution-mode": "highest",
+      "update-notifier": "false", "verify-store-integrity": "true", "resolution-mode": "highest",
     };
     const args = ["install", "--frozen-lockfile", ...Object.entries(settings).map(([k, v]) => `--config.${k}=${v}`)];
     if (!scripts) args.push("--ignore-scripts");
     if (plan.omit.includes("dev")) args.push("--prod");
     if (plan.omit.includes("optional")) args.push("--no-optional");
-    await run("pnpm", args);
+    // pnpm 11 takes numbers from options as texts, and then waits forever; from the environment it reads them as numbers.
+    await run("pnpm", args, { pnpm_config_fetch_timeout: patience, npm_config_fetch_timeout: patience });
   },
 
   async yarn() {
