@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"headwater/internal/artifact"
 	"headwater/internal/dag"
 	"headwater/internal/event"
 	"headwater/internal/nix"
@@ -121,12 +122,6 @@ type scheduler struct {
 	working      int // goroutines
 	replan       bool
 	gone         bool // an artifact is: only the other downloads go on, to tell of all that are gone at once
-}
-
-// Gone is an error that says that what was to be downloaded is not to be had any more, from anywhere that was asked.
-type Gone interface {
-	error
-	Gone()
 }
 
 // pool is a number of slots and the tasks that want one.
@@ -284,7 +279,7 @@ func (s *scheduler) failed(ctx context.Context, r report) {
 	s.result.Failed = append(s.result.Failed, Failure{Node: r.task.node, Err: r.err})
 	switch {
 	case s.opts.KeepGoing:
-	case errors.As(r.err, new(Gone)):
+	case errors.As(r.err, new(artifact.Gone)):
 		s.gone = true
 		s.cancelBuilds(errStopped)
 	default:

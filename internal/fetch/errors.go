@@ -59,11 +59,24 @@ func (e *GoneError) Error() string {
 	return fmt.Sprintf("fetch %s: no address has it:%s", title(e.Artifact), list(e.Tries))
 }
 
-// Gone is engine.Gone's.
+// Gone is artifact.Gone's.
 func (e *GoneError) Gone() {}
 
 // Unwrap gives the reasons.
 func (e *GoneError) Unwrap() []error { return reasons(e.Tries) }
+
+// Line names the artifact and says why, on one line.
+func (e *GoneError) Line() string {
+	var why []string
+	for _, t := range e.Tries {
+		if t.Address.URL == "" {
+			why = append(why, t.Err.Error())
+			continue
+		}
+		why = append(why, fmt.Sprintf("%v at %s (%s)", t.Err, t.Address, t.Address.From))
+	}
+	return title(e.Artifact) + ": " + strings.Join(why, "; ")
+}
 
 // Hint says what to do.
 func (e *GoneError) Hint() string {

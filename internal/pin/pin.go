@@ -60,10 +60,7 @@ func Lock(ctx context.Context, c Config) (*lock.File, error) {
 		Format: lock.Format, Date: c.Now.UTC().Truncate(time.Second), Recipe: pinned,
 		Roots: map[string]lock.Root{}, Toolchains: map[string][]lock.Artifact{}, Components: map[string]lock.Component{},
 	}}
-	if err := p.roots(ctx); err != nil {
-		return nil, err
-	}
-	if err := errors.Join(p.toolchains(ctx), p.components(ctx)); err != nil {
+	if err := errors.Join(p.roots(ctx), p.toolchains(ctx), p.components(ctx)); err != nil {
 		return nil, err
 	}
 	return p.out, p.keepDate()
@@ -156,7 +153,7 @@ func (p *pinner) toolchain(ctx context.Context, name, version string) ([]lock.Ar
 	return nil, fmt.Errorf("no ecosystem brings it (there are: %q)", names)
 }
 
-// components locks all components at once: each waits for registries most of the time.
+// components locks all components at once, but for those whose root is not to be had: each waits for registries most of the time.
 func (p *pinner) components(ctx context.Context) error {
 	maker := new(dag.Maker)
 	roots := map[string]*dag.Node{}
@@ -172,6 +169,9 @@ func (p *pinner) components(ctx context.Context) error {
 	errs := make([]error, len(names))
 	var wg sync.WaitGroup
 	for i, name := range names {
+		if _, ok := p.out.Roots[p.Recipe.Components[name].Root]; !ok {
+			continue
+		}
 		wg.Go(func() {
 			c := p.Recipe.Components[name]
 			eco, err := graph.Find(p.Ecosystems, c.Ecosystem)

@@ -7,8 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 
-	"golang.org/x/sync/errgroup"
-
+	"headwater/internal/artifact"
 	"headwater/internal/dag"
 	"headwater/internal/lock"
 	"headwater/internal/nix"
@@ -71,14 +70,10 @@ func (r *PinRequest) pin(ctx context.Context, dst string) (nix.Hash, error) {
 // fetch makes the packages available, some at a time.
 func (r *PinRequest) fetch(ctx context.Context) ([]tree.Package, error) {
 	list := make([]tree.Package, len(r.Packages))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(8 * runtime.GOMAXPROCS(0)) // these wait for the network, mostly
-	for i, p := range r.Packages {
-		group.Go(func() error {
-			file, _, err := r.Archive.Get(ctx, p.Artifact())
-			list[i] = tree.Package{Name: p.Name, File: file}
-			return err
-		})
-	}
-	return list, group.Wait()
+	some := 8 * runtime.GOMAXPROCS(0) // these wait for the network, mostly
+	return list, artifact.Each(ctx, len(list), some, func(ctx context.Context, i int) error {
+		file, _, err := r.Archive.Get(ctx, r.Packages[i].Artifact())
+		list[i] = tree.Package{Name: r.Packages[i].Name, File: file}
+		return err
+	})
 }

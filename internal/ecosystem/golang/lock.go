@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/zip"
-	"golang.org/x/sync/errgroup"
 
 	"headwater/internal/artifact"
 	"headwater/internal/ecosystem"
@@ -125,31 +124,27 @@ func (Golang) Lock(ctx context.Context, r ecosystem.LockRequest) (lock.Component
 	known := known(r.Previous.Artifacts)
 	trust := m.sumsUnchanged(r.Previous)
 	list := make([]lock.Artifact, len(m.Sums))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(parallel)
-	for i, s := range m.Sums {
+	err = artifact.Each(ctx, len(list), parallel, func(ctx context.Context, i int) error {
+		s := m.Sums[i]
 		a, err := s.artifact()
 		if err != nil {
-			return lock.Component{}, errors.Join(err, group.Wait())
+			return err
 		}
 		old, ok := known[a.Ref()]
 		if ok && trust {
 			list[i] = old
-			continue
+			return nil
 		}
-		group.Go(func() error {
-			var err error
-			if ok {
-				if list[i], err = s.get(ctx, old.Artifact(), r.Network); err == nil {
-					return nil
-				}
-				// The sum is another now, and so is what a proxy serves.
+		if ok {
+			if list[i], err = s.get(ctx, old.Artifact(), r.Network); err == nil {
+				return nil
 			}
-			list[i], err = s.get(ctx, a, r.Network)
-			return err
-		})
-	}
-	return lock.Component{Artifacts: list, Data: data}, group.Wait()
+			// The sum is another now, and so is what a proxy serves.
+		}
+		list[i], err = s.get(ctx, a, r.Network)
+		return err
+	})
+	return lock.Component{Artifacts: list, Data: data}, err
 }
 
 // sumsUnchanged tells whether a previous lock was made of the same go.sum files. Where they changed, what the lock has is
