@@ -129,11 +129,13 @@ func (d *composeDeps) UnmarshalYAML(n *yaml.Node) error {
 	return err
 }
 
-// composeNames tells whether a file is named like a compose file.
+// composeNames tells whether a file, or the folder that it is in, is named like a compose file.
 func composeNames(name string) bool {
-	base := strings.ToLower(path.Base(name))
-	ext := path.Ext(base)
-	return (ext == ".yml" || ext == ".yaml") && (strings.HasPrefix(base, "compose") || strings.HasPrefix(base, "docker-compose") || strings.HasPrefix(base, "podman-compose"))
+	ext := path.Ext(name)
+	return (ext == ".yml" || ext == ".yaml") && slices.ContainsFunc([]string{path.Base(name), path.Base(path.Dir(name))}, func(word string) bool {
+		word = strings.ToLower(word)
+		return strings.HasPrefix(word, "compose") || strings.HasPrefix(word, "docker-compose") || strings.HasPrefix(word, "podman-compose")
+	})
 }
 
 // parseCompose reads a compose file.

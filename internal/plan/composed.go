@@ -27,13 +27,21 @@ func findCompose(t *Tree, x *candidate, notes *Notes) *composed {
 		return cmp.Compare(strings.Count(a.name, "/"), strings.Count(b.name, "/"))
 	})
 	for _, f := range files {
-		if Aside(f.name) != "" {
-			continue
-		}
-		ours, sure := f.uses(t, x)
-		if sure > bestSure {
+		if ours, sure := f.uses(t, x); sure > bestSure && Aside(f.name) == "" {
 			best, bestSure = &composed{f, ours}, sure
 		}
+	}
+	if bestSure > 0 {
+		return best
+	}
+	// An example is better than nothing where it names the image: it says what the service cannot do without.
+	for _, f := range files {
+		if ours, sure := f.uses(t, x); sure > max(bestSure, 1) {
+			best, bestSure = &composed{f, ours}, sure
+		}
+	}
+	if bestSure > 0 {
+		notes.Remark(fmt.Sprintf("what runs is taken from %s, since no other compose file starts the image; %s", best.file.name, Aside(best.file.name)), Evidence{File: best.file.name})
 	}
 	return best
 }

@@ -77,15 +77,29 @@ func (f *image) arg(args, known map[string]string, a instructions.KeyValuePairOp
 		args[a.Key] = v
 		return nil
 	}
+	if v, ok := f.meta[a.Key]; ok && a.Value == nil {
+		args[a.Key] = v
+	}
 	if a.Value != nil {
 		v, _, err := f.lex.ProcessWord(*a.Value, env(known))
+		if err != nil {
+			return err
+		}
 		args[a.Key] = v
-		return err
 	}
-	if v, ok := f.meta[a.Key]; ok {
-		args[a.Key] = v
+	if release := strings.TrimPrefix(f.shared.Release, "v"); release != "" && placeholder(a.Key, args[a.Key]) {
+		args[a.Key] = release
 	}
 	return nil
+}
+
+// placeholder tells whether an argument is for the release's version and its default says none: who makes the image gives it.
+func placeholder(name, value string) bool {
+	switch strings.ToUpper(name) {
+	case "VERSION", "APP_VERSION", "BUILD_VERSION", "RELEASE", "RELEASE_VERSION", "APPLICATION_VERSION":
+		return slices.Contains([]string{"", "dev", "devel", "development", "unknown", "latest", "snapshot", "main", "master", "edge", "local", "none", "0.0.0", "v0.0.0"}, strings.ToLower(value))
+	}
+	return false
 }
 
 // find is the stage of a name or a number, among those before the one that is followed; nil if there is none.

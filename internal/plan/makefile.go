@@ -10,6 +10,7 @@ import (
 // makefile is what is known of a Makefile: variables and rules, without functions, patterns and conditions.
 type makefile struct {
 	name  string // in the tree
+	tag   string // what "git describe" says; "" if that is not known
 	vars  map[string]string
 	rules map[string]rule
 	first string // target
@@ -26,8 +27,8 @@ type recipeLine struct {
 }
 
 // parseMakefile reads what it understands and leaves out the rest.
-func parseMakefile(name string, data []byte) *makefile {
-	m := &makefile{name: name, vars: map[string]string{}, rules: map[string]rule{}}
+func parseMakefile(name string, data []byte, tag string) *makefile {
+	m := &makefile{name: name, tag: tag, vars: map[string]string{}, rules: map[string]rule{}}
 	var targets []string
 	lines := strings.Split(string(data), "\n")
 	for i := 0; i < len(lines); i++ {
@@ -111,6 +112,10 @@ func (m *makefile) expand(text string, over map[string]string, depth int) string
 			name = text[i+1 : end]
 			i = end
 		}
+		if command, ok := strings.CutPrefix(name, "shell "); ok {
+			b.WriteString(m.shell(command))
+			continue
+		}
 		v, ok := over[name]
 		if !ok {
 			v = m.vars[name]
@@ -123,6 +128,17 @@ func (m *makefile) expand(text string, over map[string]string, depth int) string
 		}
 	}
 	return b.String()
+}
+
+// shell is what a function call of make's gives that asks a checkout for its tag; any other gives nothing that is known.
+func (m *makefile) shell(command string) string {
+	switch {
+	case !strings.Contains(command, "git ") || !strings.Contains(command, " describe"):
+		return ""
+	case strings.Contains(command, "v//"): // it is cut off by sed
+		return strings.TrimPrefix(m.tag, "v")
+	}
+	return m.tag
 }
 
 // closing is the index of the bracket that closes the one at i, or of the text's last byte.
@@ -173,7 +189,7 @@ func runMake(c Command, s *Stage) error {
 		if err != nil {
 			continue
 		}
-		m := parseMakefile(name, data)
+		m := parseMakefile(name, data, s.Release)
 		for k, v := range m.vars { // a variable of the environment is weaker than one of the file
 			if _, ok := c.Env[k]; ok && !slices.ContainsFunc(c.Args, func(a string) bool { return strings.HasPrefix(a, k+"=") }) && v != "" {
 				delete(over, k)

@@ -98,7 +98,7 @@ func (p *places) makefiles(notes *Notes) {
 		if err != nil || !mentionsImages(string(data)) || Aside(name) != "" {
 			continue
 		}
-		m := parseMakefile(name, data)
+		m := parseMakefile(name, data, p.release)
 		for _, target := range slices.Sorted(maps.Keys(m.rules)) {
 			if !slices.ContainsFunc(m.rules[target].recipe, func(l recipeLine) bool { return mentionsImages(m.expand(l.text, nil, 0)) }) {
 				continue

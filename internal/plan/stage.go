@@ -225,6 +225,23 @@ func (s *Stage) Lookup(abs string) (Origin, Evidence) {
 	return Origin{}, Evidence{}
 }
 
+// settle places the outermost folder around a path that only a build can have made, so that taking a part of it away leaves the rest.
+func (s *Stage) settle(abs string, e Evidence) {
+	o, _ := s.Lookup(abs)
+	if o.Kind != Product || o.Path != abs || o.Build.Dir == abs {
+		return
+	}
+	if placed, _ := s.Files.Lookup(abs); placed.Kind != Unknown {
+		return
+	}
+	for top := abs; ; top = path.Dir(top) {
+		if path.Dir(top) == o.Build.Dir || s.Files.Exists(path.Dir(top)) {
+			s.Makes(o.Build, Output{At: top}, e)
+			return
+		}
+	}
+}
+
 // namedByUnknown tells whether a command that nobody knows has a name among its words: then that makes it, and no build does.
 func (s *Stage) namedByUnknown(name string) bool {
 	return slices.ContainsFunc(s.Unrecognised, func(c Command) bool {

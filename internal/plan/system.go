@@ -165,6 +165,7 @@ func copyFiles(c Command, s *Stage, name string) {
 		if into && !contents {
 			at = path.Join(dst, path.Base(abs))
 		}
+		s.settle(abs, c.Evidence)
 		o, _ := s.Lookup(abs)
 		if !s.Files.CopyFrom(s.Files.Clone(), abs, at, c.Evidence) && o.Kind != Unknown {
 			s.Files.Place(at, o, c.Evidence)

@@ -54,6 +54,8 @@ func (p planner) command(words []string) (bool, error) {
 		p.venv(rest)
 	case "pipenv":
 		return true, p.pipenv()
+	case "mkdocs":
+		return true, p.mkdocs(rest, words)
 	case "compileall", "pip-compile", "pip-sync":
 		return name != "compileall" && p.unknown("pip-tools"), nil
 	default:
@@ -112,6 +114,8 @@ func (p planner) module(name string, rest, words []string, env string) error {
 		return p.poetry(rest)
 	case "build":
 		return p.wheel(append([]string{"."}, "-w", outDir(rest)))
+	case "mkdocs":
+		return p.mkdocs(rest, words)
 	}
 	return p.run(words)
 }
