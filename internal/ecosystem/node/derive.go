@@ -95,7 +95,7 @@ func dependencies(r ecosystem.DeriveRequest, p project, o options, t tools) (*da
 		if err != nil {
 			return nil, err
 		}
-		fetched[keyOf(a)], fetched[a.Hash.String()], hashes[keyOf(a)] = n, n, a.Hash
+		fetched[keyOf(a)], fetched[a.Upstream().Hash.String()], hashes[keyOf(a)] = n, n, a.Hash
 		inputs = append(inputs, n)
 	}
 	plan := installPlan{
@@ -120,13 +120,18 @@ func dependencies(r ecosystem.DeriveRequest, p project, o options, t tools) (*da
 	if err != nil {
 		return nil, err
 	}
+	files := map[string]string{"install": install, "plan": string(text)}
+	prepare, err := rewrite(r.Lock.Artifacts, p, files)
+	if err != nil {
+		return nil, err
+	}
 	top, dir := r.SourceTop(), path.Join(r.SourceTop(), p.dir)
 	return r.Maker.InRoot(dag.InRoot{
 		Kind: dag.Deps, Name: r.Recipe.Name + "-" + r.Name + "-node-modules", Title: "node_modules of " + r.Name, Component: r.Name,
 		Root: r.Root, Mounts: t.mounts, Inputs: inputs, Env: t.environment(p.Manager),
-		Files:    map[string]string{"install": install, "plan": string(text)},
+		Files:    files,
 		OutputAt: map[string]string{top: "out"},
-		Script: t.prepare + "\ncp -r --no-preserve=mode " + string(manifests.Path()) + "/. " + dag.Quote(top) + "\ncd " + dag.Quote(dir) +
+		Script: t.prepare + "\ncp -r --no-preserve=mode " + string(manifests.Path()) + "/. " + dag.Quote(top) + "\ncd " + dag.Quote(dir) + prepare +
 			"\nnode \"$installPath\" \"$planPath\"\n",
 	})
 }

@@ -12,9 +12,11 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"headwater/internal/artifact"
 	"headwater/internal/ecosystem"
 	"headwater/internal/lock"
 	"headwater/internal/nix"
+	"headwater/internal/recipe"
 )
 
 // questions is how many questions registries are asked at once.
@@ -40,9 +42,10 @@ func (Ecosystem) Lock(ctx context.Context, r ecosystem.LockRequest) (lock.Compon
 		return lock.Component{}, err
 	}
 	if p.Manager == npm {
-		return lock.Component{Artifacts: p.Artifacts}, nil
+		list, err := standIns(ctx, r, p.Artifacts)
+		return lock.Component{Artifacts: list}, err
 	}
-	l := locker{net: r.Network, known: map[string]lock.Artifact{}}
+	l := locker{LockRequest: r, net: r.Network, known: map[string]lock.Artifact{}}
 	for _, a := range r.Previous.Artifacts {
 		l.known[keyOf(a)] = a
 	}
@@ -55,6 +58,7 @@ func (Ecosystem) Lock(ctx context.Context, r ecosystem.LockRequest) (lock.Compon
 }
 
 type locker struct {
+	ecosystem.LockRequest
 	net   ecosystem.Network
 	known map[string]lock.Artifact // of the previous lock, by key
 	data  lockData                 // of the previous lock
@@ -115,13 +119,16 @@ func (l *locker) pin(ctx context.Context, p Package) (*lock.Artifact, error) {
 	case p.Elsewhere || !p.Optional && !p.Hash.IsZero():
 		return out, nil
 	}
+	if by, ok := l.Replacing(a); ok && by.Elsewhere() && p.Hash.IsZero() {
+		return l.elsewhere(ctx, p, out, by)
+	}
 	ix, err := readIndex(ctx, p.Name, l.net)
 	if err != nil {
 		return nil, err
 	}
 	v, ok := ix.Versions[p.Version]
 	if !ok {
-		return nil, errors.New("the registry does not have it")
+		return nil, &artifact.AbsentError{Artifact: a, Why: "the registry's index does not have it"}
 	}
 	if p.Optional && !linux.wants(npmPackage{OS: v.OS, CPU: v.CPU, Libc: v.Libc}) {
 		return nil, nil
@@ -153,6 +160,22 @@ func (l *locker) download(ctx context.Context, p Package, out *lock.Artifact) (*
 	_, got, err := l.net.Get(ctx, a)
 	out.Hash, out.Size, out.Role = got.Hash, got.Size, weak
 	return out, err
+}
+
+// elsewhere pins what the recipe has for a package of which upstream's lock has no better hash than SHA-1.
+func (l *locker) elsewhere(ctx context.Context, p Package, out *lock.Artifact, by recipe.Replacement) (*lock.Artifact, error) {
+	if p.SHA1 != "" {
+		var err error
+		if out.Hash, err = sha1(p.SHA1); err != nil {
+			return nil, err
+		}
+	}
+	got, err := ecosystem.StandIn(ctx, l.net, l.Previous.Artifacts, *out, by)
+	if err == nil && got.Instead != (lock.Instead{}) {
+		err = fmt.Errorf("%s has SHA-256 %s, the lock has SHA-1 %s", by, got.Hash.Base16(), p.SHA1)
+	}
+	got.Role = weak
+	return &got, err
 }
 
 // hash is the best that the registry has.

@@ -7,6 +7,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"headwater/internal/plan"
@@ -104,8 +105,20 @@ func (p planner) describe(b *plan.Build, f found) {
 	}
 	maps.Copy(b.Env, p.environment())
 	b.Sources = p.sources(f)
-	b.Needs = appendNeed(b.Needs, "libstdc++6", plan.Evidence{Rule: "Node.js needs it"})
 	p.toolchains(b, f)
+	for _, library := range libraries(b.Toolchains["node"].Value) {
+		b.Needs = appendNeed(b.Needs, library, plan.Evidence{Rule: "Node.js needs it"})
+	}
+}
+
+// libraries are the packages that a Node.js out of its own archives is linked with, besides the C library: from 25 on libatomic too. What
+// a word stands for is known only when it is locked.
+func libraries(version string) []string {
+	word, _, _ := strings.Cut(strings.TrimLeft(version, "^~>=v "), ".")
+	if major, err := strconv.Atoi(word); err == nil && major < 25 || strings.HasPrefix(version, "lts/") && version != "lts/*" {
+		return []string{"libstdc++6"}
+	}
+	return []string{"libatomic1", "libstdc++6"}
 }
 
 // environment is what of the command's environment a build may look at.

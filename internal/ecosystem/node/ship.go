@@ -20,13 +20,15 @@ func (r Recogniser) Ship(s *plan.Stage) {
 	b.Name, b.Only, b.Before = "nodejs", true, &plan.Files{}
 	b.Options["toolchain"] = true
 	b.Toolchains["node"] = version
-	b.Needs = appendNeed(b.Needs, "libstdc++6", plan.Evidence{Rule: "Node.js needs it"})
+	for _, library := range libraries(version.Value) {
+		b.Needs = appendNeed(b.Needs, library, plan.Evidence{Rule: "Node.js needs it"})
+	}
 	b.Sources = s.Tree.Named(manifestName) // it sees none, and a component names some
 	if len(b.Sources) == 0 {
 		b.Sources = s.Tree.Files()
 	}
 	b.Sources = b.Sources[:1]
-	s.Install("apt", version.Evidence, "libstdc++6")
+	s.Install("apt", version.Evidence, libraries(version.Value)...)
 	s.Makes(b, plan.Output{At: "/usr/local/bin/node", Inside: "bin/node", File: true}, version.Evidence)
 	if tool := started(s.Config); tool != "" {
 		if v, known := npmOf(version.Value); known && tool == "npm" {
