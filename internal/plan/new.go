@@ -49,6 +49,11 @@ func New(t *Tree, o Options) (*Plan, error) {
 	}
 	a := assemble(best, o, &p.Notes)
 	p.Recipe, p.Evidence = a.recipe, a.evidence
+	for _, r := range o.Recognisers {
+		if reviewer, ok := r.(Reviewer); ok {
+			reviewer.Review(t, p.Recipe, &p.Notes)
+		}
+	}
 	for _, problem := range a.recipe.Check() {
 		p.Ask(Question{About: "recipe", Ask: "the recipe is not whole: " + problem, Main: true, Looked: []Evidence{best.target.Evidence}})
 	}

@@ -14,6 +14,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"headwater/internal/recipe"
 )
 
 // Evidence is where a fact comes from.
@@ -108,6 +110,12 @@ type Recogniser interface {
 type Shipper interface {
 	// Ship adds to the last stage what its base image brings and what it is run with.
 	Ship(*Stage)
+}
+
+// Reviewer is a Recogniser that reads the tree for what a person should know of a plan beyond its commands.
+type Reviewer interface {
+	// Review adds remarks on the recipe that was planned of the tree.
+	Review(*Tree, *recipe.Recipe, *Notes)
 }
 
 // quote makes s one word of a shell, left bare where that is safe.

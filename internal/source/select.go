@@ -81,6 +81,12 @@ func (s *Selection) Select(patterns []string) (*Selection, error) {
 	return out, nil
 }
 
+// Matcher tells of a path whether patterns select it, as Select does.
+func Matcher(patterns []string) (func(path string) bool, error) {
+	rules, err := parseRules(patterns)
+	return func(path string) bool { return selected(rules, path) }, err
+}
+
 func parseRules(patterns []string) ([]rule, error) {
 	rules := make([]rule, len(patterns))
 	for i, p := range patterns {
