@@ -7,6 +7,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"headwater/internal/recipe"
@@ -188,8 +189,17 @@ func (a *assembly) postgresql(name, image string, e Evidence) {
 	a.prove("services."+ComponentName(name), e)
 }
 
+// secretName is a variable's name that says that its value is nobody's business.
+var secretName = regexp.MustCompile(`(?:^|_)(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|SECRET_?KEY|TOKEN|ENCRYPTION_KEY)$`)
+
+// secretValue tells whether a value may be a secret: not a switch, a number or a path.
+func secretValue(v string) bool {
+	_, err := strconv.ParseFloat(v, 64)
+	return v != "" && err != nil && v[0] != '/' && !slices.Contains([]string{"true", "false", "yes", "no", "on", "off"}, strings.ToLower(v))
+}
+
 // composeEnv takes over what a service of the compose file sets: what leads to the database goes to that, what must be given becomes
-// a secret, what has a value or a default is set.
+// a secret, and so does what is named like one, since a value that everybody can read is none; what else has a value or a default is set.
 func (a *assembly) composeEnv(c *composed, name, database string) {
 	db := databaseOf(c.file, database)
 	for _, entry := range c.file.Services[name].Environment {
@@ -213,7 +223,7 @@ func (a *assembly) composeEnv(c *composed, name, database string) {
 		})
 		required = strings.Contains(value, "\x00")
 		switch {
-		case value == "\x00":
+		case value == "\x00" || secretName.MatchString(k) && secretValue(value):
 			if !slices.Contains(a.recipe.Package.Secrets, k) {
 				a.recipe.Package.Secrets = append(a.recipe.Package.Secrets, k)
 				slices.Sort(a.recipe.Package.Secrets)

@@ -172,6 +172,24 @@ func TestPlanPoetry(t *testing.T) {
 }
 
 // The interpreter is Debian's of the version that is named, or else the nearest that the project takes, said aloud.
+// A documentation site stands where its configuration says, or its command.
+func TestPlanMkdocs(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ command, config, want string }{
+		"the configuration":     {"mkdocs build", "plugins: [search]\nmarkdown_extensions:\n  - x: {f: !!python/name:a.b}\nsite_dir: server/docs\n", "server/docs"},
+		"no setting":            {"python3 -m mkdocs build --strict", "site_name: x\n", "site"},
+		"the command":           {"mkdocs build -d out", "site_dir: elsewhere\n", "out"},
+		"another configuration": {"mkdocs build --config-file web/mkdocs.yml", "site_dir: x\n", "web/site"},
+	} {
+		p := planned(t,
+			"Dockerfile", "FROM python:3.13 AS build\nWORKDIR /w\nCOPY requirements.txt .\nRUN pip install -r requirements.txt\nCOPY . .\nRUN "+c.command+"\nFROM debian:trixie\nCOPY --from=build /w/"+c.want+" /docs\nCMD [\"/bin/true\"]\n",
+			"requirements.txt", "mkdocs==1.6.1\n", "mkdocs.yml", c.config, "web/mkdocs.yml", "site_name: y\n", "docs/index.md", "")
+		if got := p.Recipe.Package.Layout["/docs"]; got != "docs:"+c.want {
+			t.Errorf("%s: /docs has %q; %+v", name, got, p.Questions)
+		}
+	}
+}
+
 func TestPlanVersions(t *testing.T) {
 	t.Parallel()
 	for image, want := range map[string]string{

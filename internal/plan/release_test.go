@@ -1,0 +1,79 @@
+package plan_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"headwater/internal/plan"
+	"headwater/internal/recipe"
+)
+
+// What a build is told of its version is the release that the operator names, where the upstream's own default says none.
+func TestVersionOfTheRelease(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ dockerfile, makefile, want string }{
+		"an argument without a default":    {"ARG VERSION\nRUN bake v-$VERSION", "", "v-1.2.3"},
+		"an argument that says dev":        {"ARG VERSION=dev\nRUN bake v-$VERSION", "", "v-1.2.3"},
+		"an argument with a version":       {"ARG VERSION=1.0.0\nRUN bake v-$VERSION", "", "v-1.0.0"},
+		"an argument of another name":      {"ARG FLAVOUR=dev\nRUN bake v-$FLAVOUR", "", "v-dev"},
+		"what make asks git":               {"RUN make", "V := $(shell git describe --tags 2>/dev/null)\nall:\n\tbake v-$(V)\n", "v-v1.2.3"},
+		"what make asks git, cut off":      {"RUN make", "V = $(shell git describe --always | sed 's/^v//')\nall:\n\tbake v-$(V)\n", "v-1.2.3"},
+		"what make asks somebody else":     {"RUN make", "V = $(shell date +%s)\nall:\n\tbake v-$(V)\n", "v-"},
+		"what make is told as an argument": {"ARG VERSION=dev\nRUN make V=$VERSION", "V = x\nall:\n\tbake v-$(V)\n", "v-1.2.3"},
+	} {
+		files := []string{"Dockerfile", "FROM debian AS build\nWORKDIR /src\nCOPY . .\n" + c.dockerfile + "\nFROM debian:trixie\nCOPY --from=build /src/" + c.want + " /app\nCMD [\"/app\"]\n"}
+		if c.makefile != "" {
+			files = append(files, "Makefile", c.makefile)
+		}
+		p, err := plan.New(tree(files...), plan.Options{Release: "v1.2.3", Recognisers: []plan.Recogniser{baker{}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, got, _ := strings.Cut(p.Recipe.Package.Layout["/app"], ":"); got != c.want {
+			t.Errorf("%s: got %q, want %q; %+v", name, got, c.want, p.Questions)
+		}
+	}
+}
+
+// A compose file among examples says what a service needs that no other starts; what it gives for a password is no secret.
+func TestExampleCompose(t *testing.T) {
+	t.Parallel()
+	const compose = `
+services:
+  thing:
+    image: ${IMAGE:-team/thing:latest}
+    ports: ["80:8080"]
+    environment: [DATABASE_URL=postgres://thing:hidden@db/thing, RUN_MIGRATIONS=1, ADMIN_PASSWORD=test123, HIDE_PASSWORD=true, TOKEN=/run/token]
+  db: {image: postgres:17, environment: [POSTGRES_USER=thing, POSTGRES_PASSWORD=hidden]}
+`
+	files := []string{"Dockerfile", main("serve") + "EXPOSE 8080\n", "Makefile", "image:\n\tdocker build -t team/thing:1 .\n", "contrib/docker-compose/basic.yml", compose}
+	p := planned(t, files...)
+	want := recipe.Package{
+		Env:     map[string]string{"RUN_MIGRATIONS": "1", "HIDE_PASSWORD": "true", "TOKEN": "/run/token"},
+		Secrets: []string{"ADMIN_PASSWORD"},
+	}
+	if diff := cmp.Diff(want, recipe.Package{Env: p.Recipe.Package.Env, Secrets: p.Recipe.Package.Secrets}); diff != "" {
+		t.Error(diff)
+	}
+	if _, ok := p.Recipe.Services["db"]; !ok {
+		t.Errorf("no database: %+v", p.Recipe.Services)
+	}
+	// The upstream's own is taken before any example.
+	p = planned(t, append(files, "compose.yml", "services:\n  thing: {build: ., environment: {OWN: \"1\"}}\n")...)
+	if diff := cmp.Diff(map[string]string{"OWN": "1"}, p.Recipe.Package.Env); diff != "" || len(p.Recipe.Services) > 0 {
+		t.Error(diff, p.Recipe.Services)
+	}
+}
+
+// Of what a build makes, a part may be moved away, and the rest moved after it.
+func TestMovingPartsOfAProduct(t *testing.T) {
+	t.Parallel()
+	p := planned(t,
+		"Dockerfile", "FROM debian AS build\nWORKDIR /src\nCOPY web web\nRUN cd web && bake notes.txt && mv out/index.html out/app.html && mv out ../site\n"+
+			"FROM debian:trixie\nCOPY --from=build /src/site /app/site\nCMD [\"/bin/true\"]\n", "web/a", "")
+	if diff := cmp.Diff(map[string]string{"/app/site": "web:out", "/app/site/app.html": "web:out/index.html"}, p.Recipe.Package.Layout); diff != "" {
+		t.Error(diff, p.Questions)
+	}
+}
