@@ -10,6 +10,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
+	"headwater/internal/archive"
 	"headwater/internal/artifact"
 	"headwater/internal/nix"
 )
@@ -62,7 +63,7 @@ type crateFiles struct {
 // readCrates finds the Cargo.lock of the sdist at file. It is the shallowest where there are several; nil if it has no part in Rust.
 func readCrates(file string) ([]artifact.Artifact, error) {
 	found := crateFiles{locks: map[string][]byte{}}
-	if err := eachFile(file, found.add); err != nil {
+	if err := archive.Each(file, maxSDist, found.add); err != nil {
 		return nil, fmt.Errorf("read sdist: %w", err)
 	}
 	var best string

@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+
+	"headwater/internal/archive"
 )
 
 // Metadata is what is read of a distribution's core metadata.
@@ -98,7 +100,7 @@ const maxSDist = 4 << 30
 // ReadSDistProject reads the pyproject.toml of the sdist at file, nil if it has none. Nothing is unpacked.
 func ReadSDistProject(file string) (*Project, error) {
 	var data []byte
-	err := eachFile(file, func(name string, open func() (io.ReadCloser, error)) error {
+	err := archive.Each(file, maxSDist, func(name string, open func() (io.ReadCloser, error)) error {
 		if !isProject(name) {
 			return nil
 		}

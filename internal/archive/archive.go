@@ -1,4 +1,6 @@
-package python
+// Package archive reads what packages' archives hold without unpacking them: .zip (also .whl and Go modules') and .tar.gz (also .tgz
+// and .crate), told apart by their content.
+package archive
 
 import (
 	"archive/tar"
@@ -11,8 +13,9 @@ import (
 	"os"
 )
 
-// eachFile calls visit for every regular file of an sdist, in its order, until it returns fs.SkipAll or an error.
-func eachFile(file string, visit func(name string, open func() (io.ReadCloser, error)) error) (err error) {
+// Each calls visit for every regular file of an archive, in its order, until it returns fs.SkipAll or an error. Of a .tar.gz, at most
+// limit bytes are unpacked: an archive may be a bomb.
+func Each(file string, limit int64, visit func(name string, open func() (io.ReadCloser, error)) error) (err error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
@@ -42,7 +45,7 @@ func eachFile(file string, visit func(name string, open func() (io.ReadCloser, e
 	if err != nil {
 		return err
 	}
-	t := tar.NewReader(io.LimitReader(z, maxSDist))
+	t := tar.NewReader(io.LimitReader(z, limit))
 	for {
 		h, err := t.Next()
 		switch {
