@@ -87,8 +87,8 @@ func (f *image) arg(args, known map[string]string, a instructions.KeyValuePairOp
 		}
 		args[a.Key] = v
 	}
-	if release := strings.TrimPrefix(f.shared.Release, "v"); release != "" && placeholder(a.Key, args[a.Key]) {
-		args[a.Key] = release
+	if f.shared != nil && f.shared.Release != "" && placeholder(a.Key, args[a.Key]) { // nil: only the stages' names are wanted
+		args[a.Key] = strings.TrimPrefix(f.shared.Release, "v")
 	}
 	return nil
 }
