@@ -111,6 +111,7 @@ func (a *app) buildProject(ctx context.Context, p *project, o buildOptions) (nix
 		}
 		return remember(b.store, p, lastBuild{From: from, Path: g.Package.Path()})
 	}()
+	err = a.advise(ctx, b, p.recipe, p.lock.Date, err)
 	return g.Package.Path(), errors.Join(err, b.Close())
 }
 

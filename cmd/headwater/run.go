@@ -62,7 +62,7 @@ func (a *app) run(ctx context.Context, args []string, o runOptions) error {
 		goals = append(goals, g.Roots[s.Root])
 	}
 	if err = b.readyPaths(ctx, p, g.Package); err == nil {
-		err = b.realise(ctx, o.engine, goals...)
+		err = a.advise(ctx, b, p.recipe, p.lock.Date, b.realise(ctx, o.engine, goals...))
 	}
 	if err == nil {
 		err = b.store.AddRoot(ctx, rootLink(b.store, p), g.Package.Path())

@@ -18,34 +18,38 @@ const maxContents = 4 << 30
 
 // Search gives visit the files of the suites' packages, in order of preference, as index.ScanContents does, until done says that
 // it is enough; done is asked after each index. An index is big (tens of megabytes packed), so it is never held in memory. A suite
-// without such an index has no files of its own.
+// without such an index has no files of its own. What cannot be read is in the error; the rest is given all the same.
 func (r *Resolver) Search(ctx context.Context, suites []string, visit func(path, packages []byte), done func() bool) error {
+	var errs []error
 	for _, suite := range suites {
-		if err := checkSuite(suite); err != nil {
-			return err
-		}
 		rel, err := r.release(ctx, suite)
 		if err != nil {
-			return err
+			errs = append(errs, err)
+			continue
 		}
 		for _, a := range []string{arch, "all"} {
-			name := "Contents-" + a + ".gz"
-			want, ok := rel.Files["main/"+name]
-			if !ok {
-				continue
+			if err := r.contents(ctx, suite, "Contents-"+a+".gz", rel, visit); err != nil {
+				errs = append(errs, fmt.Errorf("suite %s: %w", suite, err))
 			}
-			err := r.get(ctx, suite, indexPaths("main/", name, want, rel), want, func(file string) error {
-				return scanContents(ctx, file, want, visit)
-			})
-			if err != nil {
-				return fmt.Errorf("suite %s: %w", suite, err)
+			if ctx.Err() != nil {
+				return ctx.Err()
 			}
 			if done() {
 				return nil
 			}
 		}
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+func (r *Resolver) contents(ctx context.Context, suite, name string, rel *index.Release, visit func(path, packages []byte)) error {
+	want, ok := rel.Files["main/"+name]
+	if !ok {
+		return nil
+	}
+	return r.get(ctx, suite, indexPaths("main/", name, want, rel), want, func(file string) error {
+		return scanContents(ctx, file, want, visit)
+	})
 }
 
 // scanContents reads a packed Contents, once its hash is known to be what InRelease says.

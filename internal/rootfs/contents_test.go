@@ -54,9 +54,15 @@ func TestSearch(t *testing.T) {
 		}
 	}
 
+	// What cannot be read is told of, and the rest is read.
+	got, err := search("x", "sid", "forky")
+	if diff := cmp.Diff([]string{"usr/bin/c x/c"}, got); err == nil || !strings.Contains(err.Error(), "sid") || diff != "" {
+		t.Errorf("one suite of two is not there: %v %s", err, diff)
+	}
+
 	// An index that is not what is signed, or is not there, gives nothing.
 	a.write("debian/dists/trixie/main/Contents-amd64.gz", debtest.Compress(t, "gz", []byte("usr/bin/evil  x/evil\n")))
-	if got, err := search("x", "trixie"); err == nil || !strings.Contains(err.Error(), "is not what InRelease says") || got != nil {
+	if got, err := search("x", "trixie"); err == nil || !strings.Contains(err.Error(), "is not what InRelease says") || len(got) != 1 || strings.Contains(got[0], "evil") {
 		t.Errorf("a changed index: %q, %v", got, err)
 	}
 	if got, err := search("x", "sid"); err == nil || got != nil {

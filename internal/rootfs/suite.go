@@ -32,9 +32,6 @@ func (r *Resolver) read(ctx context.Context, s *suite) error {
 	if s.packages != nil {
 		return nil
 	}
-	if err := checkSuite(s.name); err != nil {
-		return err
-	}
 	rel, err := r.release(ctx, s.name)
 	if err != nil {
 		return err
@@ -51,17 +48,13 @@ func (r *Resolver) read(ctx context.Context, s *suite) error {
 	return nil
 }
 
-func checkSuite(name string) error {
-	if name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-.") != "" {
-		return fmt.Errorf("suite %q: is no suite's name", name)
-	}
-	return nil
-}
-
 // dist is the folder of a suite, as an artifact's File has it.
 func dist(suite string) string { return archiveOf(suite) + "/dists/" + suite + "/" }
 
 func (r *Resolver) release(ctx context.Context, suite string) (*index.Release, error) {
+	if suite == "" || strings.Trim(suite, "abcdefghijklmnopqrstuvwxyz0123456789-.") != "" {
+		return nil, fmt.Errorf("suite %q: is no suite's name", suite)
+	}
 	file, _, err := r.options.Archive.Get(ctx, artifact.Artifact{Ecosystem: artifact.Debian, Name: suite, File: dist(suite) + "InRelease"})
 	if err != nil {
 		return nil, fmt.Errorf("suite %s: InRelease: %w", suite, err)
