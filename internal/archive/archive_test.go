@@ -5,6 +5,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -87,8 +88,8 @@ func TestEach(t *testing.T) {
 		if diff := cmp.Diff([]string{"d/a: in d/a", "d/b: in d/b"}, got); diff != "" || err != nil {
 			t.Errorf("%s: %v %s", name, err, diff)
 		}
-		bad := fmt.Errorf("bad")
-		if err := archive.Each(file, 1<<20, func(string, func() (io.ReadCloser, error)) error { return bad }); err != bad {
+		bad := errors.New("bad")
+		if err := archive.Each(file, 1<<20, func(string, func() (io.ReadCloser, error)) error { return bad }); !errors.Is(err, bad) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
