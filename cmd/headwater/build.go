@@ -99,6 +99,7 @@ func (a *app) buildProject(ctx context.Context, p *project, o buildOptions) (nix
 	if err != nil {
 		return "", err
 	}
+	b.locate(p)
 	err = func() error {
 		if err := b.readyPaths(ctx, p, g.Package); err != nil {
 			return err

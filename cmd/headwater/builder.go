@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"path/filepath"
@@ -34,6 +35,10 @@ type builder struct {
 	caches   *cache.Substituter // nil: nothing is taken from caches
 
 	openCache func(address string) (*cache.Cache, error)
+
+	// place is where the operator's recipe says that an artifact is, nil until a project is looked at.
+	place func(artifact.Artifact) (registry.Address, bool)
+	hints map[string]string // addresses that upstream's lock names, by what they are of: reference and hash
 }
 
 // openBuilder opens the store; date is when a lock was made, for what is only to be had as of that day.
@@ -63,7 +68,7 @@ func (a *app) openBuilderWith(ctx context.Context, date time.Time, caches cacheC
 	if substituter != nil { // else the interface would not be nil
 		config.Caches = substituter
 	}
-	b.client = fetch.New(reg.At(date), fetch.Options{Cache: filepath.Join(a.xdg("XDG_CACHE_HOME", ".cache"), "indexes"), Agent: "headwater/" + version()})
+	b.client = fetch.New(reg.At(date).Replacing(b.placed), fetch.Options{Cache: filepath.Join(a.xdg("XDG_CACHE_HOME", ".cache"), "indexes"), Agent: "headwater/" + version()})
 	b.engine = local.New(config)
 	// Now, whatever the lock's date: what is asked for is what a suite has today, and today's signatures are younger than the lock.
 	b.resolver = rootfs.NewResolver(rootfs.Options{Archive: b.network(), At: a.now()})
@@ -78,6 +83,7 @@ func (b *builder) Close() error {
 }
 
 func (b *builder) fetch(ctx context.Context, a artifact.Artifact, dst string, progress func(done, total int64)) (int64, error) {
+	a.Hint = cmp.Or(a.Hint, b.hints[a.Ref()+" "+a.Hash.String()]) // a derivation has none
 	r, err := b.client.Fetch(ctx, a, dst, progress)
 	return r.Size, err
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 
+	"headwater/internal/artifact"
 	"headwater/internal/cache"
 	"headwater/internal/dag"
 	"headwater/internal/engine"
@@ -18,6 +19,7 @@ import (
 	"headwater/internal/graph"
 	"headwater/internal/lock"
 	"headwater/internal/pathroot"
+	"headwater/internal/pin"
 	"headwater/internal/recipe"
 	"headwater/internal/recipe/merge"
 	"headwater/internal/registry"
@@ -55,13 +57,21 @@ func (a *app) report(err error, interrupted bool) int {
 		return 0
 	}
 	code := exitCode(err, interrupted)
-	hint := hintOf(err)
+	text, hint := err.Error(), hintOf(err)
+	gone, rest := splitGone(err)
+	if len(gone) > 0 {
+		text, hint = goneText(gone, rest), goneHint(gone)
+	}
 	if a.json {
-		line, _ := json.Marshal(map[string]any{"v": 1, "event": "error", "error": err.Error(), "hint": hint, "exit": code})
+		event := map[string]any{"v": 1, "event": "error", "error": text, "hint": hint, "exit": code}
+		if len(gone) > 0 {
+			event["gone"] = goneKeys(gone)
+		}
+		line, _ := json.Marshal(event)
 		fmt.Fprintf(a.stderr, "%s\n", line)
 		return code
 	}
-	fmt.Fprintf(a.stderr, "headwater: %v\n", err)
+	fmt.Fprintf(a.stderr, "headwater: %s\n", text)
 	if hint != "" {
 		fmt.Fprintf(a.stderr, "hint: %s\n", hint)
 	}
@@ -84,9 +94,9 @@ func exitCode(err error, interrupted bool) int {
 		return exitFailed
 	case is[*usageError](err), is[*recipe.InvalidError](err), is[*recipe.SyntaxError](err), is[*graph.StaleLockError](err), is[*lock.FormatError](err), is[*lock.SyntaxError](err),
 		is[*source.BadTreeError](err), is[*inputError](err), is[*export.OccupiedError](err), is[*export.InexpressibleError](err), is[*registry.SettingsError](err), is[*cache.AddressError](err), is[*engine.ContentError](err),
-		is[*obtain.UnknownError](err), is[*obtain.BadArchiveError](err), is[*merge.SyntaxError](err), is[*pathroot.UnfitError](err), is[*pathroot.ChangedError](err), is[*daemon.AddressError](err):
+		is[*obtain.UnknownError](err), is[*obtain.BadArchiveError](err), is[*merge.SyntaxError](err), is[*pathroot.UnfitError](err), is[*pathroot.ChangedError](err), is[*daemon.AddressError](err), is[*pin.UnusedError](err), is[*pin.OtherBytesError](err):
 		return exitInput
-	case is[*obtain.GitError](err), is[*fetch.Error](err), is[*fetch.GoneError](err), is[*sandbox.Unavailable](err), is[*registry.UnknownError](err), is[*run.PortError](err), is[*cache.Error](err), is[*net.OpError](err), is[*fs.PathError](err), is[*os.SyscallError](err), is[*daemon.ConnectError](err), is[*daemon.Error](err),
+	case is[*obtain.GitError](err), is[*fetch.Error](err), is[artifact.Gone](err), is[*sandbox.Unavailable](err), is[*registry.UnknownError](err), is[*run.PortError](err), is[*cache.Error](err), is[*net.OpError](err), is[*fs.PathError](err), is[*os.SyscallError](err), is[*daemon.ConnectError](err), is[*daemon.Error](err),
 		is[*pathroot.MissingError](err), is[*dag.MissingError](err):
 		return exitEnvironment
 	}

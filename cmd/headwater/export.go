@@ -63,6 +63,7 @@ func (a *app) withBuilder(ctx context.Context, p *project, f func(*builder) erro
 	if err != nil {
 		return err
 	}
+	b.locate(p)
 	return errors.Join(f(b), b.Close())
 }
 

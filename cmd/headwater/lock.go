@@ -67,6 +67,7 @@ func (a *app) lock(ctx context.Context, args []string, update bool, date time.Ti
 	if err != nil {
 		return err
 	}
+	b.place = p.placed
 	b.resolver = rootfs.NewResolver(rootfs.Options{Archive: b.network(), At: a.now(), AsOf: date})
 	f, err := pin.Lock(ctx, pin.Config{
 		Recipe: p.recipe, Source: p.tree.FS(), Previous: p.lock, Update: update, Ecosystems: all.Ecosystems(),

@@ -61,6 +61,7 @@ func (a *app) run(ctx context.Context, args []string, o runOptions) error {
 		roots[s.Root] = g.Roots[s.Root]
 		goals = append(goals, g.Roots[s.Root])
 	}
+	b.locate(p)
 	if err = b.readyPaths(ctx, p, g.Package); err == nil {
 		err = a.advise(ctx, b, p.recipe, p.lock.Date, b.realise(ctx, o.engine, goals...))
 	}

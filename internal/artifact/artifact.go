@@ -46,6 +46,20 @@ func (a Artifact) Ref() string {
 	return Scheme + string(a.Ecosystem) + "/" + url.PathEscape(a.Name) + "/" + url.PathEscape(a.Version) + "/" + url.PathEscape(a.File)
 }
 
+// Title names the artifact for people: "npm left-pad 1.3.0 (left-pad-1.3.0.tgz)".
+func (a Artifact) Title() string {
+	words := []string{string(a.Ecosystem)}
+	for _, w := range []string{a.Name, a.Version} {
+		if w != "" {
+			words = append(words, w)
+		}
+	}
+	if a.File != "" {
+		words = append(words, "("+a.File+")")
+	}
+	return strings.Join(words, " ")
+}
+
 // StoreName is the name of the fetched file in the store: version and file name, told apart from others' by the
 // artifact's name, with every byte that a store path cannot have replaced by "_".
 func (a Artifact) StoreName() string {

@@ -13,6 +13,23 @@ type Gone interface {
 	Gone()
 }
 
+// AbsentError is Gone: a registry's index does not have an artifact that upstream's lock names.
+type AbsentError struct {
+	Artifact Artifact
+	Why      string // "the registry's index does not have it"
+}
+
+func (e *AbsentError) Error() string { return e.Artifact.Title() + ": " + e.Why }
+
+// Gone is Gone's.
+func (e *AbsentError) Gone() {}
+
+// Of is the artifact.
+func (e *AbsentError) Of() Artifact { return e.Artifact }
+
+// Line is the error on one line.
+func (e *AbsentError) Line() string { return e.Error() }
+
 // Each calls do for 0 … n-1, limit at a time, and joins what goes wrong, in that order. Of artifacts that are gone all are told at
 // once; any other error ends it, and what is still running is cancelled.
 func Each(ctx context.Context, n, limit int, do func(ctx context.Context, i int) error) error {

@@ -60,6 +60,10 @@ type LockRequest struct {
 	Realise  func(context.Context, *dag.Node) (dir string, err error)
 	Maker    *dag.Maker
 	RootNode *dag.Node
+	// Replace tells what the recipe has in place of an artifact, which is named as upstream's lock does; nil if it has nothing. Network
+	// gets what has another place from there. See Replacing and StandIn: an ecosystem that can take other bytes or another
+	// version calls them; the driver does what is left, and refuses what cannot be.
+	Replace func(artifact.Artifact) (recipe.Replacement, bool)
 }
 
 // DeriveRequest asks for one component's nodes.

@@ -62,18 +62,34 @@ func (e *GoneError) Error() string {
 // Gone is artifact.Gone's.
 func (e *GoneError) Gone() {}
 
+// Of is the artifact.
+func (e *GoneError) Of() artifact.Artifact { return e.Artifact }
+
 // Unwrap gives the reasons.
 func (e *GoneError) Unwrap() []error { return reasons(e.Tries) }
 
 // Line names the artifact and says why, on one line.
 func (e *GoneError) Line() string {
 	var why []string
+	places := map[string][]string{} // by why
 	for _, t := range e.Tries {
-		if t.Address.URL == "" {
-			why = append(why, t.Err.Error())
-			continue
+		text := t.Err.Error()
+		var status *StatusError
+		if errors.As(t.Err, &status) {
+			text = status.Error() // also where it was the index that was asked
 		}
-		why = append(why, fmt.Sprintf("%v at %s (%s)", t.Err, t.Address, t.Address.From))
+		if _, ok := places[text]; !ok {
+			why = append(why, text)
+			places[text] = nil
+		}
+		if t.Address.URL != "" {
+			places[text] = append(places[text], fmt.Sprintf("%s (%s)", t.Address, t.Address.From))
+		}
+	}
+	for i, text := range why {
+		if len(places[text]) > 0 {
+			why[i] += " at " + strings.Join(places[text], ", ")
+		}
 	}
 	return title(e.Artifact) + ": " + strings.Join(why, "; ")
 }
@@ -185,19 +201,10 @@ func list(tries []Try) string {
 
 // title names an artifact for people.
 func title(a artifact.Artifact) string {
-	words := []string{string(a.Ecosystem)}
-	for _, w := range []string{a.Name, a.Version} {
-		if w != "" {
-			words = append(words, w)
-		}
-	}
 	if a.Ecosystem == artifact.URL && a.Hint != "" {
-		words = append(words, registry.Redact(a.Hint))
+		return a.Title() + " " + registry.Redact(a.Hint)
 	}
-	if a.File != "" {
-		words = append(words, "("+a.File+")")
-	}
-	return strings.Join(words, " ")
+	return a.Title()
 }
 
 // plain takes the URL, which may have a signature in its query, out of an error of net/http.

@@ -154,7 +154,7 @@ func checkLock(in Input) error {
 		}
 	}
 	if len(stale) == 0 && pinned != in.Lock.Recipe {
-		stale = append(stale, "roots, toolchains or options in headwater.yaml changed since the lock was made")
+		stale = append(stale, "roots, toolchains, options or replacements in headwater.yaml changed since the lock was made")
 	}
 	if len(stale) > 0 {
 		slices.Sort(stale)

@@ -20,6 +20,10 @@ var (
 	launcher string
 )
 
+// noteReplaced follows assemble where the package has artifacts other than upstream's lock names, or from elsewhere: share/headwater/replaced
+// lists them, as lock.File.Replaced does.
+const noteReplaced = `cp "$replacedPath" "$here/replaced"` + "\n"
+
 // pkg makes the package: bin/<name>, the launcher, and beside it what the launcher needs. What stands in the layout is bound
 // from the components' own store paths at run time; only what cannot be bound, since it stands inside another entry or in
 // the root's own folders, is copied.
@@ -40,15 +44,19 @@ func (b *builder) pkg() (*dag.Node, error) {
 	for i, n := range inputs {
 		closures = append(closures, fmt.Sprintf("closure-%d %s", i, n.Path()))
 	}
+	files, script := map[string]string{
+		"layout": layout.String(), "settings": b.settings(), "launcher": launcher, "links": links(p.Links),
+		"volumes": lines(p.Volumes),
+	}, assemble
+	if list := b.Lock.Replaced(); len(list) > 0 {
+		files["replaced"] = lines(list)
+		script += noteReplaced
+	}
 	return b.maker.InRoot(dag.InRoot{
 		Kind: dag.Package, Name: b.Recipe.Name + "-" + b.Recipe.Release, Title: b.Recipe.Name + " " + b.Recipe.Release,
-		Root: root, Inputs: inputs,
-		Files: map[string]string{
-			"layout": layout.String(), "settings": b.settings(), "launcher": launcher, "links": links(p.Links),
-			"volumes": lines(p.Volumes),
-		},
+		Root: root, Inputs: inputs, Files: files,
 		Env:    map[string]string{"root": string(root.Path()), "main": b.Recipe.Name, "exportReferencesGraph": strings.Join(closures, " ")},
-		Script: assemble,
+		Script: script,
 	})
 }
 

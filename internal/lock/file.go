@@ -6,6 +6,7 @@ package lock
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 
 	"headwater/internal/artifact"
 	"headwater/internal/nix"
+	"headwater/internal/recipe"
 )
 
 // Format is the version of headwater.lock that this package reads and writes.
@@ -33,8 +35,9 @@ type File struct {
 
 // Component pins what one component needs.
 type Component struct {
-	Inputs    map[string]nix.Hash `json:"inputs"`    // the upstream's files that were read: path in the source → hash of the bytes, empty if it was looked for and not there
-	Artifacts []Artifact          `json:"artifacts"` // sorted by ecosystem, name, version, file
+	Inputs    map[string]nix.Hash `json:"inputs"`            // the upstream's files that were read: path in the source → hash of the bytes, empty if it was looked for and not there
+	Artifacts []Artifact          `json:"artifacts"`         // sorted by ecosystem, name, version, file
+	Folders   []Folder            `json:"folders,omitempty"` // of the source, that stand in for packages; sorted by name
 	Data      json.RawMessage     `json:"data,omitempty"`
 }
 
@@ -48,6 +51,82 @@ type Artifact struct {
 	Size      int64              `json:"size,omitempty"` // bytes
 	Hint      string             `json:"hint,omitempty"` // address that upstream's own lock names
 	Role      string             `json:"role,omitempty"` // "build" for a build requirement; the ecosystem's word otherwise
+
+	By      recipe.Replacement `json:"by,omitzero"`      // what the recipe has in its place, zero if nothing
+	Instead Instead            `json:"instead,omitzero"` // what the upstream's lock has, zero if the same bytes
+}
+
+// Instead is what an upstream's lock has where the recipe has something else.
+type Instead struct {
+	Version string   `json:"version,omitempty"` // "" if the artifact's own
+	Hash    nix.Hash `json:"hash,omitzero"`     // zero if the upstream's lock has none, or of other files
+	From    string   `json:"from,omitempty"`    // where the upstream's lock has it from, if no registry
+}
+
+// Folder is a package of the upstream's lock for which the recipe has a folder of the source.
+type Folder struct {
+	Ecosystem artifact.Ecosystem `json:"ecosystem"`
+	Name      string             `json:"name"`
+	By        recipe.Replacement `json:"by"`
+	Instead   Instead            `json:"instead"`
+}
+
+// Upstream is the artifact as the upstream's lock names it: its version is not that of what stands in for it.
+func (a Artifact) Upstream() artifact.Artifact {
+	up := a.Artifact()
+	up.Version = cmp.Or(a.Instead.Version, a.Version)
+	if a.Instead != (Instead{}) {
+		up.Hash = a.Instead.Hash
+	}
+	return up
+}
+
+// Replaced lists what the recipe has something else for, each once, one a line: "npm left-pad 1.3.0: version 1.3.1, with
+// the hash sha512-…, instead of sha512-…".
+func (f *File) Replaced() []string {
+	var list []string
+	for _, artifacts := range f.lists() {
+		for _, a := range artifacts {
+			if a.By != (recipe.Replacement{}) {
+				list = append(list, a.replaced())
+			}
+		}
+	}
+	for _, c := range f.Components {
+		for _, d := range c.Folders {
+			list = append(list, fmt.Sprintf("%s %s: %s%s", d.Ecosystem, d.Name, d.By, d.Instead))
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// replaced is a line of File.Replaced.
+func (a Artifact) replaced() string {
+	up := a.Upstream()
+	text := fmt.Sprintf("%s %s %s: %s", up.Ecosystem, up.Name, up.Version, a.By)
+	if a.Instead == (Instead{}) {
+		return text + ", the same bytes (" + a.File + ")"
+	}
+	return text + " (" + a.File + " " + a.Hash.SRI() + ")" + a.Instead.String()
+}
+
+// String is how people are told: " instead of version 1.2 sha256-…", "" for the zero value.
+func (i Instead) String() string {
+	var words []string
+	if i.Version != "" {
+		words = append(words, "version "+i.Version)
+	}
+	if !i.Hash.IsZero() {
+		words = append(words, i.Hash.SRI())
+	}
+	if i.From != "" {
+		words = append(words, "from "+i.From)
+	}
+	if len(words) == 0 {
+		return ""
+	}
+	return " instead of " + strings.Join(words, " ")
 }
 
 // Artifact drops the lock's own fields.
@@ -153,6 +232,15 @@ func (f *File) lists() func(func(string, []Artifact) bool) {
 			}
 		}
 	}
+}
+
+// Artifacts lists all artifacts: of roots, of toolchains, of components.
+func (f *File) Artifacts() []Artifact {
+	var all []Artifact
+	for _, list := range f.lists() {
+		all = append(all, list...)
+	}
+	return all
 }
 
 // Marshal gives the canonical bytes: keys sorted, two spaces of indentation, an artifact a line.

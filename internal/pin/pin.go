@@ -60,7 +60,12 @@ func Lock(ctx context.Context, c Config) (*lock.File, error) {
 		Format: lock.Format, Date: c.Now.UTC().Truncate(time.Second), Recipe: pinned,
 		Roots: map[string]lock.Root{}, Toolchains: map[string][]lock.Artifact{}, Components: map[string]lock.Component{},
 	}}
+	p.replaced = &replacements{recipe: c.Recipe, used: map[string]bool{}}
+	p.Previous = p.replaced.previous(c.Previous)
 	if err := errors.Join(p.roots(ctx), p.toolchains(ctx), p.components(ctx)); err != nil {
+		return nil, err
+	}
+	if err := p.replace(ctx); err != nil {
 		return nil, err
 	}
 	return p.out, p.keepDate()
@@ -68,7 +73,8 @@ func Lock(ctx context.Context, c Config) (*lock.File, error) {
 
 type pinner struct {
 	Config
-	out *lock.File
+	out      *lock.File
+	replaced *replacements
 }
 
 func (p *pinner) tell(format string, args ...any) {
@@ -186,6 +192,7 @@ func (p *pinner) components(ctx context.Context) error {
 				Toolchains: p.out.Toolchains,
 				Name:       name, Component: c, Recipe: p.Recipe, Source: seen, Previous: p.Previous.Components[name],
 				Root: p.out.Roots[c.Root], Network: p.Network, Realise: p.Realise, Maker: own, RootNode: roots[c.Root],
+				Replace: p.replaced.find,
 			})
 			if err != nil {
 				errs[i] = fmt.Errorf("lock component %s: %w", name, err)

@@ -97,6 +97,9 @@ func (r *Recipe) Check() []string {
 		}
 		c.runtime("services."+name+".root", s.Root)
 	}
+	for key, by := range sorted(r.Replace) {
+		c.replacement(key, by)
+	}
 	return c.problems
 }
 

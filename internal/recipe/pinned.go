@@ -7,8 +7,8 @@ import (
 	"headwater/internal/nix"
 )
 
-// Pinned hashes the parts of a recipe that decide what its lock holds: roots, toolchains, and of each component what its
-// ecosystem reads. A lock notes it, so that a lock made for another recipe is noticed.
+// Pinned hashes the parts of a recipe that decide what its lock holds: roots, toolchains, replacements, and of each component what
+// its ecosystem reads. A lock notes it, so that a lock made for another recipe is noticed.
 func (r *Recipe) Pinned() (nix.Hash, error) {
 	type component struct {
 		Ecosystem, Root, Dir, At string
@@ -18,7 +18,8 @@ func (r *Recipe) Pinned() (nix.Hash, error) {
 		Toolchains map[string]string
 		Roots      map[string]Root
 		Components map[string]component
-	}{r.Toolchains, r.Roots, map[string]component{}}
+		Replace    map[string]Replacement `json:",omitempty"`
+	}{r.Toolchains, r.Roots, map[string]component{}, r.Replace}
 	for name, c := range r.Components {
 		parts.Components[name] = component{c.Ecosystem, c.Root, c.Dir, c.At, c.Options}
 	}

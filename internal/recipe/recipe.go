@@ -25,6 +25,8 @@ type Recipe struct {
 	Components map[string]Component `yaml:"components"`
 	Package    Package              `yaml:"package"`
 	Services   map[string]Service   `yaml:"services,omitempty"`
+
+	Replace map[string]Replacement `yaml:"replace,omitempty"` // by what they are of, see Replaced: what is taken in place of artifacts
 }
 
 // Root is a file tree unpacked from Debian packages, or a set of store paths, to build in. Either Suites or Paths is set.

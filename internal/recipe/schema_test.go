@@ -47,7 +47,7 @@ func keysOf(v any) []string {
 func TestSchemaHasTheTypesKeys(t *testing.T) {
 	s := compiled(t)
 	def := func(name string) *jsonschema.Schema {
-		for _, p := range []*jsonschema.Schema{s.Properties["roots"], s.Properties["components"], s.Properties["services"]} {
+		for _, p := range []*jsonschema.Schema{s.Properties["roots"], s.Properties["components"], s.Properties["services"], s.Properties["replace"]} {
 			if d := p.AdditionalProperties.(*jsonschema.Schema).Ref; strings.HasSuffix(d.Location, "/"+name) {
 				return d
 			}
@@ -60,7 +60,7 @@ func TestSchemaHasTheTypesKeys(t *testing.T) {
 		value  any
 	}{
 		"recipe": {s, recipe.Recipe{}}, "root": {def("root"), recipe.Root{}}, "component": {component, recipe.Component{}},
-		"service": {def("service"), recipe.Service{}}, "package": {pkg, recipe.Package{}},
+		"service": {def("service"), recipe.Service{}}, "package": {pkg, recipe.Package{}}, "replacement": {def("replacement"), recipe.Replacement{}},
 		"use":     {component.Properties["uses"].Items2020.Ref, recipe.Use{}},
 		"process": {pkg.Properties["processes"].AdditionalProperties.(*jsonschema.Schema).Ref, recipe.Process{}},
 	} {
@@ -83,6 +83,9 @@ func TestSchemaAcceptsAndRefuses(t *testing.T) {
 		"no store path": {strings.Replace(good, "roots: {", "roots: {p: {paths: [/nix/store/go]}, ", 1), false},
 		"mixed root":    {strings.Replace(good, "suites: [trixie]", "suites: [trixie], paths: [/nix/store/0123456789abcdfghijklmnpqrsvwxyz-go]", 1), false},
 		"empty root":    {strings.Replace(good, "suites: [trixie]", "", 1), false},
+		"replacement":   {strings.Replace(good, "package:", "replace: {\"npm:a@1\": {version: \"2\"}}, package:", 1), true},
+		"no key":        {strings.Replace(good, "package:", "replace: {\"a@1\": {version: \"2\"}}, package:", 1), false},
+		"two places":    {strings.Replace(good, "package:", "replace: {\"npm:a@1\": {version: \"2\", file: a}}, package:", 1), false},
 		"relative path": {strings.Replace(good, "/a: c", "a: c", 1), false},
 	} {
 		var doc any

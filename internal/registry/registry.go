@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"net/http"
 	"net/url"
@@ -46,7 +47,8 @@ type Options struct {
 // Registry knows the addresses of artifacts. It is safe for concurrent use. Settings are read once, when first needed.
 type Registry struct {
 	*state
-	date time.Time
+	date  time.Time
+	place func(artifact.Artifact) (Address, bool)
 }
 
 type state struct {
@@ -105,7 +107,13 @@ func Open(m Machine, o Options) (*Registry, error) {
 
 // At is the same Registry with Debian's snapshot service asked for the archives as they were at date. Without a date the
 // snapshot service is not asked.
-func (r *Registry) At(date time.Time) *Registry { return &Registry{r.state, date} }
+func (r *Registry) At(date time.Time) *Registry { return &Registry{r.state, date, r.place} }
+
+// Replacing is the same Registry with some artifacts at one place that the operator's recipe names, and at no other but for the
+// operator's mirrors by hash. place may be called by several goroutines.
+func (r *Registry) Replacing(place func(artifact.Artifact) (Address, bool)) *Registry {
+	return &Registry{r.state, r.date, place}
+}
 
 // ServiceOf says which service's settings an artifact's addresses come from.
 func ServiceOf(a artifact.Artifact) Service {
@@ -120,6 +128,12 @@ func ServiceOf(a artifact.Artifact) Service {
 // may follow. Addresses that take effort to find are found only when those before them were used up.
 func (r *Registry) Addresses(ctx context.Context, a artifact.Artifact) iter.Seq2[Address, error] {
 	return distinct(func(yield func(Address, error) bool) {
+		if r.place != nil {
+			if at, ok := r.place(a); ok {
+				r.placed(a, at, yield)
+				return
+			}
+		}
 		l, err := layoutOf(a)
 		if err != nil {
 			yield(Address{}, err)
@@ -171,8 +185,34 @@ func (r *Registry) walk(ctx context.Context, s Service, a artifact.Artifact, l l
 	r.snapshot(ctx, s, a, l, yield)
 }
 
+// placed yields the place that a recipe names.
+func (r *Registry) placed(a artifact.Artifact, at Address, yield func(Address, error) bool) {
+	switch {
+	case !r.byHash(a, yield):
+	case r.mirrors.only && !strings.HasPrefix(at.URL, "file:"):
+		yield(Address{}, fmt.Errorf("%s is not asked, since registries.yaml says \"only\"", at))
+	default:
+		yield(at, nil)
+	}
+}
+
 // ownMirrors yields what registries.yaml says. It reports whether to go on.
 func (r *Registry) ownMirrors(s Service, a artifact.Artifact, l layout, yield func(Address, error) bool) bool {
+	if !r.byHash(a, yield) {
+		return false
+	}
+	bases := r.mirrors.bases[s]
+	if scope, ok := scopeOf(a); ok && len(r.mirrors.scopes[scope]) > 0 {
+		bases = r.mirrors.scopes[scope]
+	}
+	if s == DebianSecurity && len(bases) == 0 {
+		bases = sibling(r.mirrors.bases[Debian])
+	}
+	return each(bases, a, l, yield)
+}
+
+// byHash yields the operator's mirrors that know artifacts by hash. It reports whether to go on.
+func (r *Registry) byHash(a artifact.Artifact, yield func(Address, error) bool) bool {
 	if !a.Hash.IsZero() {
 		for _, b := range r.mirrors.bases[Content] {
 			address := Address{URL: b.join(string(a.Hash.Algo()) + "/" + a.Hash.Base16()), From: b.From}
@@ -184,14 +224,7 @@ func (r *Registry) ownMirrors(s Service, a artifact.Artifact, l layout, yield fu
 			}
 		}
 	}
-	bases := r.mirrors.bases[s]
-	if scope, ok := scopeOf(a); ok && len(r.mirrors.scopes[scope]) > 0 {
-		bases = r.mirrors.scopes[scope]
-	}
-	if s == DebianSecurity && len(bases) == 0 {
-		bases = sibling(r.mirrors.bases[Debian])
-	}
-	return each(bases, a, l, yield)
+	return true
 }
 
 func (r *Registry) clientBases(c *client, a artifact.Artifact, l layout, yield func(Address, error) bool) bool {

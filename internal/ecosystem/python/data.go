@@ -18,15 +18,6 @@ type data struct {
 	SDists           map[string]build `json:"sdists,omitempty"`           // how each sdist is built, those of build requirements too
 	BuildConstraints []string         `json:"buildConstraints,omitempty"` // what bounded the choice of build requirements
 	Resolved         *resolved        `json:"resolved,omitempty"`         // what the upstream's files leave open and was chosen here
-	Replaced         []replaced       `json:"replaced,omitempty"`         // what the recipe has others stand in for, sorted by name
-}
-
-// replaced is a package of the upstream's lock that another stands in for.
-type replaced struct {
-	Name string `json:"name"`
-	From string `json:"from"` // its version, or where it comes from
-	To   string `json:"to"`   // as the recipe says
-	File string `json:"file"` // what is installed; "" for a folder of the source
 }
 
 // member is a package of the source itself.

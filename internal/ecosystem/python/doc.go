@@ -37,8 +37,6 @@
 //	install            what else is installed, as pip's arguments write it: [gunicorn==23.0, ./packages/core, -e ., --no-deps .];
 //	                   folders are seen from the component's
 //	exclude            packages of the lock that are left out ("--no-install-package")
-//	replace            what stands in for packages of the lock: {NAME: a version of the registry, an address of an archive, or a
-//	                   folder of the source, ./x}; noted in the lock. What comes from a git repository needs it
 //	groups             dependency groups; "main" is the project's own dependencies, and the default is [main]
 //	extras             extras of the project
 //	packages           members of a uv workspace to start from; the default is the project at the lock file or, where that
@@ -63,6 +61,9 @@
 // neighbour does: those that the sdist's pyproject.toml states, then those that its backend asks for when it is run in a
 // sandbox with the former. The newest versions that fit together are taken, wheels before sdists; a later lock keeps them as
 // long as they satisfy. See data for what stands in the lock.
+//
+// What the recipe's "replace" has in place of a package of the lock may be another version, a wheel or an sdist from anywhere, or a
+// folder of the source; what it requires is not added, that is the upstream's lock's. What comes from a git repository needs it.
 //
 // Requirements with hashes are looked up by these; for those without, versions are chosen like build requirements, and the lock
 // says of each artifact that its version is not the upstream's choice (role "chosen"). A part in Rust of an sdist is built of the

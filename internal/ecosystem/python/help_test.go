@@ -358,6 +358,10 @@ func (s *shop) lock(t testing.TB, previous lock.Component) (lock.Component, erro
 	c, err := python.New().Lock(t.Context(), ecosystem.LockRequest{
 		Name: "env", Component: s.component, Recipe: &s.recipe, Source: s.files, Previous: previous, Root: s.root, Network: s.shelf,
 		Maker: s.maker, RootNode: s.rootNode, Realise: func(_ context.Context, n *dag.Node) (string, error) { return s.realise(t, n) },
+		Replace: func(a artifact.Artifact) (recipe.Replacement, bool) {
+			_, by, ok := s.recipe.Replacing(a)
+			return by, ok
+		},
 	})
 	// What the driver notes of what was read.
 	c.Inputs = map[string]nix.Hash{}

@@ -67,6 +67,8 @@ type locker struct {
 	chosen map[string]bool // packages whose versions are not the upstream's choice
 	old    previous
 
+	stands   map[string]stand // by file
+	folders  []lock.Folder
 	pages    map[string][]Candidate
 	requires map[string][]Requirement // by file
 }
@@ -89,8 +91,8 @@ func newLocker(r ecosystem.LockRequest) (*locker, error) {
 	}
 	l := &locker{
 		LockRequest: r, options: o, env: env, compile: map[string]bool{}, run: map[string]bool{}, chosen: map[string]bool{},
-		data:  data{Python: env.Full, SDists: map[string]build{}, Install: []string{}},
-		pages: map[string][]Candidate{}, requires: map[string][]Requirement{},
+		data:   data{Python: env.Full, SDists: map[string]build{}, Install: []string{}},
+		stands: map[string]stand{}, pages: map[string][]Candidate{}, requires: map[string][]Requirement{},
 	}
 	l.data.BuildConstraints = slices.Clone(o.BuildConstraints)
 	l.make = &maker{
@@ -183,9 +185,9 @@ func (l *locker) readLock() ([]Package, error) {
 
 // checkNames sees to it that the options name packages that there are: a misspelt name would change nothing, silently.
 func (l *locker) checkNames(packages []Package) error {
-	for _, name := range slices.Concat(l.options.Compile, l.options.Exclude, sortedKeys(l.options.Replace)) {
+	for _, name := range slices.Concat(l.options.Compile, l.options.Exclude) {
 		if name != compileAll && !slices.ContainsFunc(packages, func(p Package) bool { return p.Name == name }) {
-			return fmt.Errorf("read options: compile, exclude or replace names %s, which is not in the environment", name)
+			return fmt.Errorf("read options: compile or exclude names %s, which is not in the environment", name)
 		}
 	}
 	return nil
@@ -270,11 +272,6 @@ func (l *locker) pkg(ctx context.Context, p Package) error {
 	if l.data.Resolved != nil && l.chosen[p.Name] {
 		l.data.Resolved.Files = append(l.data.Resolved.Files, chosen)
 	}
-	for i := range l.data.Replaced {
-		if l.data.Replaced[i].Name == p.Name {
-			l.data.Replaced[i].File = chosen
-		}
-	}
 	if !sdist {
 		return nil
 	}
@@ -321,7 +318,7 @@ func (l *locker) result() (lock.Component, error) {
 			delete(l.data.SDists, sdist)
 		}
 	}
-	out := lock.Component{Artifacts: []lock.Artifact{}}
+	out := lock.Component{Artifacts: []lock.Artifact{}, Folders: slices.SortedFunc(slices.Values(l.folders), func(a, b lock.Folder) int { return strings.Compare(a.Name, b.Name) })}
 	for _, f := range sortedKeys(keep) {
 		a := l.make.files[f]
 		role := ""
@@ -333,6 +330,7 @@ func (l *locker) result() (lock.Component, error) {
 		}
 		out.Artifacts = append(out.Artifacts, lock.Artifact{
 			Ecosystem: a.Ecosystem, Name: a.Name, Version: a.Version, File: a.File, Hash: a.Hash, Size: a.Size, Hint: a.Hint, Role: role,
+			By: l.stands[f].by, Instead: l.stands[f].instead,
 		})
 	}
 	slices.SortFunc(out.Artifacts, func(a, b lock.Artifact) int {

@@ -24,7 +24,6 @@ type options struct {
 	Constraints      []string            `json:"constraints"`
 	Install          []string            `json:"install"`
 	Exclude          []string            `json:"exclude"`
-	Replace          map[string]string   `json:"replace"`
 	Groups           []string            `json:"groups"`
 	Extras           []string            `json:"extras"`
 	Packages         []string            `json:"packages"`
@@ -71,38 +70,11 @@ func parseOptions(c recipe.Component) (options, error) {
 	if o.Folder != "" && (!venvPattern.MatchString(o.Folder) || path.Clean(o.Folder) != o.Folder) {
 		return o, fmt.Errorf("read options: folder %q is not a clean absolute path", o.Folder)
 	}
-	return o, errors.Join(o.checkBuild(), o.checkReplace())
+	return o, o.checkBuild()
 }
 
 // compileAll stands for every package in the option compile.
 const compileAll = ":all:"
-
-// checkReplace reads replacements once: a version, an address, or a folder or an archive in the source.
-func (o *options) checkReplace() error {
-	normal := make(map[string]string, len(o.Replace))
-	for _, name := range sortedKeys(o.Replace) {
-		if _, err := replacement(name, o.Replace[name]); err != nil {
-			return fmt.Errorf("read options: replace: %s: %w", name, err)
-		}
-		normal[NormalizeName(name)] = o.Replace[name]
-	}
-	o.Replace = normal
-	return nil
-}
-
-// replacement is what is to be installed in place of a package.
-func replacement(name, by string) (RequirementLine, error) {
-	switch {
-	case isPath(by):
-		return ParseRequirementLine(by)
-	case strings.Contains(by, "://"):
-		return ParseRequirementLine(name + " @ " + by)
-	}
-	if _, err := ParseVersion(by); err != nil {
-		return RequirementLine{}, err
-	}
-	return ParseRequirementLine(name + "==" + by)
-}
 
 // resolves tells whether versions are chosen here, since no lock of the upstream's names them.
 func (o options) resolves() bool { return len(o.Requirements) > 0 || len(o.Install) > 0 }

@@ -1,6 +1,7 @@
 package python_test
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
@@ -11,6 +12,8 @@ import (
 
 	"headwater/internal/ecosystem/python"
 	"headwater/internal/lock"
+	"headwater/internal/nix"
+	"headwater/internal/recipe"
 )
 
 const requirementsText = `# comment
@@ -152,23 +155,59 @@ func shopHash(s *shop, file string) string { return s.shelf.put("unused", file, 
 // What comes from a git repository is an error that lists all of it, until the recipe says what stands in.
 func TestLockReplaced(t *testing.T) {
 	s := newShop(t)
+	original := string(s.files["backend/uv.lock"].Data)
 	s.edit(t, "backend/uv.lock", `source = { registry = "https://index.invalid/simple" }
 wheels = [{ url = "https://files.invalid/alpha`, `source = { git = "https://forge.invalid/alpha?rev=1#1234" }
 wheels = [{ url = "https://files.invalid/alpha`)
 	_, err := s.lock(t, lock.Component{})
-	if err == nil || !strings.Contains(err.Error(), "alpha 1.4 (https://forge.invalid/alpha?rev=1#1234)") {
+	var git *python.GitError
+	if !errors.As(err, &git) || !strings.Contains(err.Error(), "alpha 1.4 (https://forge.invalid/alpha?rev=1#1234)") || !strings.Contains(git.Hint(), "pypi:alpha@1.4:") {
 		t.Errorf("%v, want an error that names the repository", err)
 	}
-	s.component.Options["replace"] = map[string]any{"alpha": "1.4"}
-	c, err := s.lock(t, lock.Component{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := `"replaced":[{"name":"alpha","from":"https://forge.invalid/alpha?rev=1#1234","to":"1.4","file":"alpha-1.4-py3-none-any.whl"}]`; !strings.Contains(string(c.Data), want) {
-		t.Errorf("the lock does not say %s:\n%s", want, c.Data)
-	}
-	s.component.Options["replace"] = map[string]any{"alpha": "1.4", "moon": "1"}
-	if _, err := s.lock(t, lock.Component{}); err == nil || !strings.Contains(err.Error(), "moon") {
-		t.Errorf("%v, want an error that names the package that is not there", err)
+	s.shelf.put("unused", "alpha-1.5-py3-none-any.whl", wheel(t, "alpha", "1.5", nil, "alpha.py", ""))
+	s.write("packages/alpha/pyproject.toml", pyproject("alpha", "1.6", `"packer"`, ""))
+	for name, c := range map[string]struct {
+		key  string
+		by   recipe.Replacement
+		text string // the upstream's lock
+		want string
+	}{
+		"a version for git": {"pypi:Alpha@1.4", recipe.Replacement{Version: "1.4"}, "", "alpha 1.4: version 1.4 (alpha-1.4-py3-none-any.whl SUM) instead of version 1.4 from https://forge.invalid/alpha?rev=1#1234"},
+		"the same file":     {"pypi:alpha@1.4", recipe.Replacement{URL: "https://mirror.invalid/alpha-1.4-py3-none-any.whl"}, original, "alpha 1.4: url https://mirror.invalid/alpha-1.4-py3-none-any.whl, the same bytes (alpha-1.4-py3-none-any.whl)"},
+		"another file":      {"pypi:alpha", recipe.Replacement{File: "gone/alpha-1.5-py3-none-any.whl"}, original, "alpha 1.4: file gone/alpha-1.5-py3-none-any.whl (alpha-1.5-py3-none-any.whl SUM) instead of version 1.4"},
+		"a folder":          {"pypi:alpha@1.4", recipe.Replacement{Source: "packages/alpha"}, original, "alpha: source packages/alpha instead of version 1.4"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if c.text != "" {
+				was := s.files["backend/uv.lock"]
+				s.write("backend/uv.lock", c.text)
+				defer func() { s.files["backend/uv.lock"] = was }()
+			}
+			s.recipe.Replace = map[string]recipe.Replacement{c.key: c.by}
+			first, err := s.lock(t, lock.Component{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := s.lock(t, first)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(first, again, cmp.Comparer(func(a, b nix.Hash) bool { return a == b })); diff != "" {
+				t.Errorf("locked again: %s", diff)
+			}
+			got := (&lock.File{Components: map[string]lock.Component{"env": first}}).Replaced()
+			if len(got) != 1 {
+				t.Fatalf("the lock notes %q", got)
+			}
+			for _, a := range first.Artifacts {
+				got[0] = strings.ReplaceAll(got[0], a.Hash.SRI(), "SUM")
+			}
+			if diff := cmp.Diff("pypi "+c.want, got[0]); diff != "" {
+				t.Error(diff)
+			}
+			if _, _, err := s.derive(t, first); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }

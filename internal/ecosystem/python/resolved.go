@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"headwater/internal/artifact"
+	"headwater/internal/recipe"
 )
 
 // RoleChosen marks an artifact of the environment whose version is Headwater's choice: the upstream's files leave it open.
@@ -37,9 +38,10 @@ func (e *GitError) Error() string {
 func (e *GitError) Hint() string {
 	var list []string
 	for _, p := range e.Packages {
-		list = append(list, p.Name+": VERSION")
+		key := recipe.ReplacedOf(artifact.Artifact{Ecosystem: artifact.PyPI, Name: p.Name, Version: p.Version})
+		list = append(list, fmt.Sprintf("\n    %s: {version: …}", key))
 	}
-	return "name what stands in for them in the component's options: replace: {" + strings.Join(list, ", ") + "}, each a version of the registry, an address of an archive, or a folder of the source"
+	return "name what stands in for them in headwater.yaml, a version of the registry, a url, a file beside the recipe, or a folder of the source (source: …):\n\n  replace:" + strings.Join(list, "")
 }
 
 // requirements reads what is to be installed beyond a lock: the component's requirements files, then its own list.
