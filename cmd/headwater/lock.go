@@ -73,6 +73,9 @@ func (a *app) lock(ctx context.Context, args []string, update bool, date time.Ti
 		Recipe: p.recipe, Source: p.tree.FS(), Previous: p.lock, Update: update, Ecosystems: all.Ecosystems(),
 		Network: b.network(), Roots: b.roots(), Realise: b.realiseOne, Now: date, Events: b.events,
 	})
+	if err == nil {
+		err = a.inspect(ctx, b, p, f)
+	}
 	if err := errors.Join(a.advise(ctx, b, p.recipe, date, err), b.Close()); err != nil {
 		return err
 	}

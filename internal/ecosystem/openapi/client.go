@@ -31,7 +31,11 @@ func ReadHeader(data []byte) (h Header, ok bool) {
 		return h, false
 	}
 	for i, line := range strings.Split(string(data), "\n") {
-		line = strings.TrimSpace(strings.TrimLeft(line, " \t/*#!\r"))
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "/*") || strings.HasPrefix(line, `"""`) {
+			h.Title = "" // what stood above is no part of this comment
+		}
+		line = strings.TrimSpace(strings.TrimLeft(line, " \t/*#!"))
 		if m := apiVersionPattern.FindStringSubmatch(line); m != nil {
 			h.Version, h.Line = m[1], i+1
 			return h, h.Title != "" && telling(h.Version)
@@ -50,6 +54,7 @@ type client struct {
 	evidence       plan.Evidence
 	told           bool   // by a file's header
 	document       string // its own copy of the document that it was made of, "" if it has none
+	copy           []byte // of the document
 }
 
 // clients finds the generated clients of a tree: in folders with the generator's marks, and beside files that its clients have.
@@ -137,7 +142,7 @@ func (c *client) look(k kind, name string, data []byte) {
 		}
 	case schema:
 		if d, err := ReadDocument(name, data); err == nil && c.document == "" {
-			c.document = name
+			c.document, c.copy = name, data
 			if c.version == "" {
 				c.title, c.version, c.evidence = d.Title, d.Version, d.evidence()
 			}

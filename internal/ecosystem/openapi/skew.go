@@ -87,13 +87,17 @@ func (c client) skew(t *plan.Tree, own []Document) (difference, bool) {
 
 // gone lists what a client's own copy of a document has and none of the tree's of that version.
 func (c client) gone(t *plan.Tree, same []Document) (difference, bool) {
-	calls, ok := readOperations(t, c.document)
-	if !ok {
+	calls, err := operations(c.document, c.copy)
+	if err != nil {
 		return difference{}, false
 	}
 	for _, d := range same {
-		offered, ok := readOperations(t, d.File)
-		if !ok {
+		data, err := t.Read(d.File)
+		if err != nil {
+			return difference{}, false
+		}
+		offered, err := operations(d.File, data)
+		if err != nil || len(offered) == 0 {
 			return difference{}, false
 		}
 		calls = slices.DeleteFunc(calls, func(o string) bool { return slices.Contains(offered, o) })
@@ -108,18 +112,6 @@ func (c client) gone(t *plan.Tree, same []Document) (difference, bool) {
 	s := difference{text: fmt.Sprintf("%s of that version does not have %s%s", same[0].File, strings.Join(calls[:min(len(calls), 3)], ", "), more)}
 	s.evidence = append(s.evidence, plan.Evidence{File: c.document}, same[0].evidence())
 	return s, true
-}
-
-func readOperations(t *plan.Tree, name string) ([]string, bool) {
-	if name == "" {
-		return nil, false
-	}
-	data, err := t.Read(name)
-	if err != nil {
-		return nil, false
-	}
-	list, err := operations(name, data)
-	return list, err == nil && len(list) > 0
 }
 
 // publishedClient is a client of this service that components take from a registry.
@@ -141,16 +133,19 @@ func publishedClients(t *plan.Tree, r *recipe.Recipe) []publishedClient {
 		if i < 0 || d.Local {
 			continue
 		}
-		d.Components = slices.DeleteFunc(slices.Clone(d.Components), func(name string) bool {
-			return d.Ecosystem == artifact.NPM && slices.ContainsFunc(r.Components[name].Uses, func(u recipe.Use) bool {
-				return strings.HasSuffix("/"+path.Clean(u.At), "/node_modules/"+d.Name)
-			})
-		})
+		d.Components = slices.DeleteFunc(slices.Clone(d.Components), func(name string) bool { return covered(r.Components[name], d.Ecosystem, d.Name) })
 		if len(d.Components) > 0 {
 			out = append(out, publishedClient{d, known[i]})
 		}
 	}
 	return out
+}
+
+// covered tells whether another component's output stands where a component would have a package.
+func covered(c recipe.Component, ecosystem artifact.Ecosystem, name string) bool {
+	return ecosystem == artifact.NPM && slices.ContainsFunc(c.Uses, func(u recipe.Use) bool {
+		return strings.HasSuffix("/"+path.Clean(u.At), "/node_modules/"+name)
+	})
 }
 
 // review tells of a published client that has another version than the tree's document, where versions of both are of one kind, or
