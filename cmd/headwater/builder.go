@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
 	"path/filepath"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"headwater/internal/recipe"
 	"headwater/internal/registry"
 	"headwater/internal/rootfs"
+	"headwater/internal/source/obtain"
 	"headwater/internal/store"
 	"headwater/internal/ui"
 )
@@ -68,7 +70,12 @@ func (a *app) openBuilderWith(ctx context.Context, date time.Time, caches cacheC
 	if substituter != nil { // else the interface would not be nil
 		config.Caches = substituter
 	}
-	b.client = fetch.New(reg.At(date).Replacing(b.placed), fetch.Options{Cache: filepath.Join(a.xdg("XDG_CACHE_HOME", ".cache"), "indexes"), Agent: "headwater/" + version()})
+	b.client = fetch.New(reg.At(date).Replacing(b.placed), fetch.Options{
+		Cache: filepath.Join(a.xdg("XDG_CACHE_HOME", ".cache"), "indexes"), Agent: "headwater/" + version(),
+		Git: func(ctx context.Context, repository, commit string, w io.Writer) error {
+			return obtain.Tar(ctx, repository, commit, a.sources(), w)
+		},
+	})
 	b.engine = local.New(config)
 	// Now, whatever the lock's date: what is asked for is what a suite has today, and today's signatures are younger than the lock.
 	b.resolver = rootfs.NewResolver(rootfs.Options{Archive: b.network(), At: a.now()})

@@ -76,9 +76,14 @@ func (a *app) plan(ctx context.Context, src string, o planOptions) error {
 	return errors.Join(problems...)
 }
 
+// sources is where trees are kept that come from elsewhere.
+func (a *app) sources() obtain.Options {
+	return obtain.Options{Cache: filepath.Join(a.xdg("XDG_CACHE_HOME", ".cache"), "sources")}
+}
+
 // planSource plans what src names, and opens it.
 func (a *app) planSource(ctx context.Context, src string, o planOptions) (*plan.Plan, *source.Tree, error) {
-	found, err := obtain.Find(ctx, src, obtain.Options{Cache: filepath.Join(a.xdg("XDG_CACHE_HOME", ".cache"), "sources")})
+	found, err := obtain.Find(ctx, src, a.sources())
 	if err != nil {
 		return nil, nil, err
 	}

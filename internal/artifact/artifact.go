@@ -24,6 +24,7 @@ const (
 	PyPI   Ecosystem = "pypi"
 	Maven  Ecosystem = "maven" // Name is group:artifact
 	Cargo  Ecosystem = "cargo" // Name is the crate, File ends in .crate
+	Git    Ecosystem = "git"   // a commit's tree, see GitArchive; only Hint tells where it is
 	URL    Ecosystem = "url"   // only Hint tells where it is
 )
 

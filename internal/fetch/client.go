@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"net/http"
 	"time"
@@ -25,6 +26,9 @@ type Options struct {
 	MaxSize  int64             // bytes of an artifact whose size the lock does not know; default 8 GiB
 	Agent    string            // the User-Agent; default "headwater"
 	HTTP     http.RoundTripper // default: a transport of its own, with HTTP/2 and the registry's proxy
+
+	// Git writes the tree of a repository's commit as a tar file; nil: there is no git.
+	Git func(ctx context.Context, repository, commit string, w io.Writer) error
 }
 
 func (o Options) withDefaults(r *registry.Registry) Options {

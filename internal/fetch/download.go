@@ -62,6 +62,9 @@ func (c *Client) download(ctx context.Context, at registry.Address, p *partial) 
 
 // attempt makes one request and appends what comes to p.
 func (c *Client) attempt(ctx context.Context, at registry.Address, p *partial) error {
+	if repository, commit, ok := at.Repository(); ok {
+		return c.clone(ctx, repository, commit, p)
+	}
 	u, err := url.Parse(at.URL)
 	if err != nil {
 		return errors.New("the address does not parse")
@@ -102,6 +105,17 @@ func (c *Client) attempt(ctx context.Context, at registry.Address, p *partial) e
 		return classify(ctx, err)
 	}
 	return nil
+}
+
+// clone has git fetch a commit. What git got is the same each time, so nothing is resumed.
+func (c *Client) clone(ctx context.Context, repository, commit string, p *partial) error {
+	if c.options.Git == nil {
+		return &refusedError{"is a git repository, and none can be fetched here"}
+	}
+	if err := errors.Join(p.reset(), p.open()); err != nil {
+		return err
+	}
+	return c.options.Git(ctx, repository, commit, p)
 }
 
 // request makes a GET with what every request has.

@@ -12,7 +12,7 @@ import (
 
 // Address is one place where an artifact may be. It holds no credential.
 type Address struct {
-	URL    string // https, http or file (a path on this machine)
+	URL    string // https, http or file (a path on this machine); or a repository's, see Repository
 	From   string // the setting that it comes from, for people: "GOPROXY", "registry in ~/.npmrc"
 	Accept string // media types to ask for, "" for any
 	// Find is nil where URL is the artifact's. Otherwise URL is that of a document which tells the artifact's address: Find

@@ -134,6 +134,10 @@ func (r *Registry) Addresses(ctx context.Context, a artifact.Artifact) iter.Seq2
 				return
 			}
 		}
+		if a.Ecosystem == artifact.Git {
+			r.repository(a, yield)
+			return
+		}
 		l, err := layoutOf(a)
 		if err != nil {
 			yield(Address{}, err)

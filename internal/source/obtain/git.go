@@ -74,10 +74,19 @@ func (o Options) remote(ctx context.Context, url, ref string) (Found, error) {
 	}
 	g.args = append(g.args, "--git-dir="+repo)
 	if _, err := g.run(ctx, "fetch", "--quiet", "--depth=1", "--no-tags", "--end-of-options", url, ref); err != nil {
-		return Found{}, &GitError{src, err}
+		if commitID.MatchString(ref) { // a server may give no commit by its ID, but what its branches and tags have
+			_, err = g.run(ctx, "fetch", "--quiet", "--no-tags", "--end-of-options", url, "+refs/*:refs/fetched/*")
+		}
+		if err != nil {
+			return Found{}, &GitError{src, err}
+		}
+		return o.commit(ctx, src, repo, ref, name(url))
 	}
 	return o.commit(ctx, src, repo, "FETCH_HEAD", name(url))
 }
+
+// commitID is a whole ID of a commit.
+var commitID = regexp.MustCompile(`^(?:[0-9a-f]{40}|[0-9a-f]{64})$`)
 
 // commit writes the tree of a commit into the cache.
 func (o Options) commit(ctx context.Context, src, repo, ref, name string) (Found, error) {
@@ -121,7 +130,7 @@ func newGit(args ...string) (*git, error) {
 		return nil, err
 	}
 	// Nothing of a repository is run, and line ends stay as they are.
-	args = append([]string{"-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "core.autocrlf=false", "-c", "core.eol=lf"}, args...)
+	args = append([]string{"-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "core.attributesFile=/dev/null", "-c", "core.autocrlf=false", "-c", "core.eol=lf"}, args...)
 	return &git{path: path, args: args, env: []string{"GIT_TERMINAL_PROMPT=0", "GIT_ALLOW_PROTOCOL=file:git:http:https:ssh", "LC_ALL=C"}}, nil
 }
 
