@@ -21,7 +21,7 @@ import (
 
 // classes of facts, in the order in which they are told.
 func classes() []string {
-	return []string{"components", "edges", "toolchains", "commands", "layout", "runtime"}
+	return []string{"components", "edges", "toolchains", "commands", "layout", "runtime", "remarks"}
 }
 
 // truth is what a careful reader of a tree's files writes down. Facts are spelled as factsOf does.
@@ -95,6 +95,7 @@ func (c *testcase) judge() (score, error) {
 	if p.Recipe != nil {
 		got = factsOf(p.Recipe)
 	}
+	got["remarks"] = remarksOf(p)
 	var all []string
 	for _, class := range classes() {
 		all = append(all, got[class]...)
@@ -166,6 +167,17 @@ func says(t *plan.Tree, e plan.Evidence) bool {
 		return len(data) > 0
 	}
 	return e.Line <= len(lines) && strings.Trim(lines[e.Line-1], " \t{}") != "" && !strings.HasPrefix(strings.TrimSpace(lines[e.Line-1]), "#")
+}
+
+// remarksOf are a plan's remarks on clients out of step with their schema; the truth leaves open which others there are.
+func remarksOf(p *plan.Plan) []string {
+	var out []string
+	for _, r := range p.Remarks {
+		if strings.Contains(r.Text, "client") {
+			out = append(out, r.Text)
+		}
+	}
+	return out
 }
 
 // factsOf spells a recipe's facts without the names that a planner is free to choose: a component is its ecosystem and folder, a plain
