@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
+	"golang.org/x/mod/sumdb/dirhash"
 
 	"headwater/internal/lock"
 	"headwater/internal/nix"
@@ -104,8 +106,8 @@ func pythonWheel(t *testing.T, name, version, note string) []byte {
 	return b.Bytes()
 }
 
-// goneProject is a folder with a recipe of two components, with the roots and toolchains of an example, so that these are there.
-func goneProject(t *testing.T) (dir string, r *recipe.Recipe) {
+// goneProject is a folder with a recipe of these components, with roots and toolchains of an example, so that these are there.
+func goneProject(t *testing.T, layout map[string]string, components map[string]recipe.Component, toolchains ...string) (dir string, r *recipe.Recipe) {
 	t.Helper()
 	const example = "../../examples/homelab/gatehouse/"
 	var of recipe.Recipe
@@ -125,19 +127,14 @@ func goneProject(t *testing.T) (dir string, r *recipe.Recipe) {
 	}
 	r = &recipe.Recipe{
 		Format: recipe.Format, Name: "tide", Release: "1", Source: "src",
-		Toolchains: map[string]string{"node": of.Toolchains["node"], "npm": of.Toolchains["npm"]},
-		Roots:      map[string]recipe.Root{"node": of.Roots["node"], "python": of.Roots["python"], "runtime": of.Roots["runtime"]},
-		Components: map[string]recipe.Component{
-			"web": {
-				Ecosystem: "node", Root: "node", Dir: "web", Src: []string{"web"},
-				Build: []string{"for p in ebb flow; do if [ -e node_modules/$p ]; then node -p \"require('$p')\"; fi; done >seen"}, Output: map[string]string{"seen": "seen"},
-			},
-			"env": {Ecosystem: "python", Root: "python", Dir: "app", Src: []string{"app"}, Options: map[string]any{"venv": "/opt/venv", "project": false}},
-		},
-		Package: recipe.Package{
-			Root: "runtime", Layout: map[string]string{"/web": "web", "/opt/venv": "env"}, Command: []string{"bash", "-c"},
-			Processes: map[string]recipe.Process{},
-		},
+		Toolchains: map[string]string{}, Roots: map[string]recipe.Root{"runtime": of.Roots["runtime"]}, Components: components,
+		Package: recipe.Package{Root: "runtime", Layout: layout, Command: []string{"bash", "-c"}, Processes: map[string]recipe.Process{}},
+	}
+	for _, name := range toolchains {
+		r.Toolchains[name] = of.Toolchains[name]
+	}
+	for _, c := range components {
+		r.Roots[c.Root] = of.Roots[c.Root]
 	}
 	for name := range locked.Roots {
 		if _, ok := r.Roots[name]; !ok {
@@ -184,7 +181,13 @@ const uvHead = "version = 1\nrevision = 2\nrequires-python = \">=3.11\"\n"
 // one and another version for one it builds, and says so in the lock and the package.
 func TestGoneArtifacts(t *testing.T) {
 	store := sharedStore(t)
-	dir, r := goneProject(t)
+	dir, r := goneProject(t, map[string]string{"/web": "web", "/opt/venv": "env"}, map[string]recipe.Component{
+		"web": {
+			Ecosystem: "node", Root: "node", Dir: "web", Src: []string{"web"},
+			Build: []string{"for p in ebb flow; do if [ -e node_modules/$p ]; then node -p \"require('$p')\"; fi; done >seen"}, Output: map[string]string{"seen": "seen"},
+		},
+		"env": {Ecosystem: "python", Root: "python", Dir: "app", Src: []string{"app"}, Options: map[string]any{"venv": "/opt/venv", "project": false}},
+	}, "node", "npm")
 	writeFile(t, dir, "src/web/package.json", `{"name":"web","version":"1.0.0"}`)
 	writeFile(t, dir, "src/web/package-lock.json", `{"name":"web","version":"1.0.0","lockfileVersion":3,"packages":{"":{"name":"web","version":"1.0.0"}}}`)
 	writeFile(t, dir, "src/app/pyproject.toml", uvProject)
@@ -290,6 +293,81 @@ Python packages), then run headwater lock; a mirror that still has them can be n
 	again, err2 := os.ReadFile(filepath.Join(dir, lockFile))
 	if diff := cmp.Diff(string(first), string(again)); diff != "" || errors.Join(err1, err2) != nil {
 		t.Errorf("locked again: %v %s", errors.Join(err1, err2), diff)
+	}
+}
+
+// goModule is a module's zip and go.mod as a proxy has them, and its lines of go.sum.
+func goModule(t *testing.T, path, version, note string) (archive, mod []byte, sums string) {
+	t.Helper()
+	mod = []byte("module " + path + "\n")
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for _, f := range [][2]string{{"go.mod", string(mod)}, {"m.go", "package m\n\nconst Note = \"" + note + "\"\n"}} {
+		w, err := z.Create(path + "@" + version + "/" + f[0])
+		if err == nil {
+			_, err = w.Write([]byte(f[1]))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "m.zip")
+	if err := errors.Join(z.Close(), os.WriteFile(file, b.Bytes(), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	zipSum, err1 := dirhash.HashZip(file, dirhash.Hash1)
+	modSum, err2 := dirhash.Hash1([]string{"go.mod"}, func(string) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(mod)), nil })
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes(), mod, fmt.Sprintf("%[1]s %[2]s %[3]s\n%[1]s %[2]s/go.mod %[4]s\n", path, version, zipSum, modSum)
+}
+
+// Of modules that are gone locking tells at once; what stands in for one may be other bytes, which the build checks as well.
+func TestGoneModules(t *testing.T) {
+	store := sharedStore(t)
+	dir, r := goneProject(t, map[string]string{"/server": "server"}, map[string]recipe.Component{
+		"server": {Ecosystem: "go", Root: "go", Src: []string{"**"}, Options: map[string]any{"packages": []any{"."}}},
+	}, "go")
+	writeFile(t, dir, "src/go.mod", "module tide.example/tide\n\ngo 1.24\n")
+	writeFile(t, dir, "src/main.go", "package main\n\nfunc main() {}\n")
+	output(t, "lock", "--store", store, dir)
+	output(t, "build", "--store", store, dir)
+
+	s := newShelf(t)
+	note := t.TempDir()
+	neap, neapMod, sums := goModule(t, "tide.example/neap", "v1.0.0", note)
+	_, springMod, more := goModule(t, "tide.example/spring", "v1.1.0", note)
+	spring, _, _ := goModule(t, "tide.example/spring", "v1.1.0", note+" rebuilt")
+	writeFile(t, dir, "src/go.mod", "module tide.example/tide\n\ngo 1.24\n\nrequire (\n\ttide.example/neap v1.0.0\n\ttide.example/spring v1.1.0\n)\n")
+	writeFile(t, dir, "src/go.sum", sums+more)
+	writeFile(t, dir, "src/main.go", "package main\n\nimport (\n\t\"fmt\"\n\n\tneap \"tide.example/neap\"\n\tspring \"tide.example/spring\"\n)\n\nfunc main() { fmt.Println(neap.Note); fmt.Println(spring.Note) }\n")
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("GOPROXY", s.URL)
+	code, text := failure(t, "lock", "--store", store, dir)
+	for _, want := range []string{
+		"4 artifacts are gone:\n  go tide.example/neap v1.0.0 (v1.0.0.mod): HTTP status 404 (Not Found) at " + s.URL + "/tide.example/neap/@v/v1.0.0.mod (GOPROXY)\n",
+		"\n    go:tide.example/neap@v1.0.0: {file: \"gone/{file}\"}  # or {url: …}\n    go:tide.example/spring@v1.1.0: {file: \"gone/{file}\"}  # or {url: …}\n",
+	} {
+		if code != exitEnvironment || !strings.Contains(text, want) {
+			t.Errorf("exit code %d; want it to say %s\n%s", code, want, text)
+		}
+	}
+
+	writeFile(t, dir, "gone/v1.0.0.zip", string(neap))
+	writeFile(t, dir, "gone/v1.0.0.mod", string(neapMod))
+	s.put("/mirror/spring.zip", spring)
+	s.put("/tide.example/spring/@v/v1.1.0.mod", springMod)
+	r.Replace = map[string]recipe.Replacement{
+		"go:tide.example/neap@v1.0.0":   {File: "gone/{file}"},
+		"go:tide.example/spring@v1.1.0": {URL: s.URL + "/mirror/spring.zip"},
+	}
+	writeRecipe(t, dir, r)
+	output(t, "lock", "--store", store, dir)
+	output(t, "build", "--store", store, dir)
+	out, err := exec.CommandContext(t.Context(), filepath.Join(store, outputOf(t, dir, "server"), "bin/tide")).CombinedOutput()
+	if diff := cmp.Diff(note+"\n"+note+" rebuilt\n", string(out)); diff != "" || err != nil {
+		t.Errorf("the program printed %v %s", err, diff)
 	}
 }
 

@@ -60,6 +60,7 @@ type Artifact struct {
 type Instead struct {
 	Version string   `json:"version,omitempty"` // "" if the artifact's own
 	Hash    nix.Hash `json:"hash,omitzero"`     // zero if the upstream's lock has none, or of other files
+	Sum     string   `json:"sum,omitempty"`     // what go.sum has of it
 	From    string   `json:"from,omitempty"`    // where the upstream's lock has it from, if no registry
 }
 
@@ -119,6 +120,9 @@ func (i Instead) String() string {
 	}
 	if !i.Hash.IsZero() {
 		words = append(words, i.Hash.SRI())
+	}
+	if i.Sum != "" {
+		words = append(words, i.Sum)
 	}
 	if i.From != "" {
 		words = append(words, "from "+i.From)

@@ -71,23 +71,35 @@ func (e *MismatchError) Error() string {
 // Check compares a downloaded file, a module's zip or its go.mod as s.GoMod says, with s. For a zip, file is a path; for a
 // go.mod too.
 func (s Sum) Check(file string, open func(string) (io.ReadCloser, error)) error {
-	var got string
-	var err error
+	_, err := s.check(file, open)
+	return err
+}
+
+// check is Check, and tells the file's own sum.
+func (s Sum) check(file string, open func(string) (io.ReadCloser, error)) (got string, err error) {
 	if s.GoMod {
 		got, err = dirhash.Hash1([]string{"go.mod"}, func(string) (io.ReadCloser, error) { return open(file) })
 	} else {
 		if _, err := zip.CheckZip(s.Module, file); err != nil {
-			return fmt.Errorf("check %s: %w", s.Module, err)
+			return "", fmt.Errorf("check %s: %w", s.Module, err)
 		}
 		got, err = dirhash.HashZip(file, dirhash.Hash1)
 	}
 	if err != nil {
-		return fmt.Errorf("check %s: %w", s.Module, err)
+		return "", fmt.Errorf("check %s: %w", s.Module, err)
 	}
 	if got != s.Hash {
-		return &MismatchError{Module: s.Module, Want: s.Hash, Got: got}
+		return got, &MismatchError{Module: s.Module, Want: s.Hash, Got: got}
 	}
-	return nil
+	return got, nil
+}
+
+// line is how a go.sum names the sum's subject: module, version, and for a go.mod that.
+func (s Sum) line() string {
+	if s.GoMod {
+		return s.Module.Path + " " + s.Module.Version + "/go.mod"
+	}
+	return s.Module.Path + " " + s.Module.Version
 }
 
 // key tells the sum's subject apart from all others.

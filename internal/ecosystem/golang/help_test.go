@@ -80,7 +80,7 @@ func (s *shelf) Get(_ context.Context, a artifact.Artifact) (string, artifact.Ar
 	s.asked = append(s.asked, a.Ref())
 	data, ok := s.files[a.Ref()]
 	if !ok {
-		return "", a, fmt.Errorf("get %s: not on the shelf", a.Ref())
+		return "", a, &artifact.AbsentError{Artifact: a, Why: "not on the shelf"}
 	}
 	got := nix.Sum(nix.SHA256, data)
 	if !a.Hash.IsZero() && a.Hash != got {
@@ -188,6 +188,10 @@ func files(pairs ...string) fstest.MapFS {
 func (s *service) lock(t testing.TB, previous lock.Component) (lock.Component, error) {
 	return golang.New().Lock(t.Context(), ecosystem.LockRequest{
 		Name: "server", Component: s.component, Recipe: &s.recipe, Source: s.files, Previous: previous, Root: s.root, Network: s.shelf,
+		Replace: func(a artifact.Artifact) (recipe.Replacement, bool) {
+			_, by, ok := s.recipe.Replacing(a)
+			return by, ok
+		},
 	})
 }
 

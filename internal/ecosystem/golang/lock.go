@@ -105,7 +105,7 @@ func (Golang) Lock(ctx context.Context, r ecosystem.LockRequest) (lock.Component
 	if err != nil {
 		return lock.Component{}, err
 	}
-	goVersion, data, err := lockGo(ctx, r)
+	goVersion, noted, err := lockGo(ctx, r)
 	if err != nil {
 		return lock.Component{}, err
 	}
@@ -123,27 +123,51 @@ func (Golang) Lock(ctx context.Context, r ecosystem.LockRequest) (lock.Component
 	}
 	known := known(r.Previous.Artifacts)
 	trust := m.sumsUnchanged(r.Previous)
+	before, err := readData(r.Previous)
+	if err != nil {
+		return lock.Component{}, err
+	}
 	list := make([]lock.Artifact, len(m.Sums))
+	others := make([]string, len(m.Sums))
 	err = artifact.Each(ctx, len(list), parallel, func(ctx context.Context, i int) error {
 		s := m.Sums[i]
 		a, err := s.artifact()
 		if err != nil {
 			return err
 		}
+		by, _ := r.Replacing(a)
 		old, ok := known[a.Ref()]
+		ok = ok && old.By == by && (old.Instead == lock.Instead{} || old.Instead.Sum == s.Hash && before.Sums[s.line()] != "")
 		if ok && trust {
-			list[i] = old
+			list[i], others[i] = old, before.Sums[s.line()]
 			return nil
 		}
-		if ok {
-			if list[i], err = s.get(ctx, old.Artifact(), r.Network); err == nil {
+		if ok && old.Instead == (lock.Instead{}) {
+			if list[i], _, err = s.get(ctx, old.Artifact(), r.Network); err == nil {
+				list[i].By = by
 				return nil
 			}
 			// The sum is another now, and so is what a proxy serves.
 		}
-		list[i], err = s.get(ctx, a, r.Network)
+		list[i], others[i], err = s.get(ctx, a, r.Network)
+		var mismatch *MismatchError
+		if errors.As(err, &mismatch) && by.Elsewhere() {
+			list[i].Instead = lock.Instead{Sum: s.Hash}
+			err = nil
+		}
+		list[i].By = by
 		return err
 	})
+	if err != nil {
+		return lock.Component{}, err
+	}
+	noted.Sums = map[string]string{}
+	for i, s := range m.Sums {
+		if list[i].Instead != (lock.Instead{}) {
+			noted.Sums[s.line()] = others[i]
+		}
+	}
+	data, err := noted.marshal()
 	return lock.Component{Artifacts: list, Data: data}, err
 }
 
@@ -192,13 +216,14 @@ func (s Sum) artifact() (artifact.Artifact, error) {
 	return artifact.Artifact{Ecosystem: artifact.Go, Name: s.Module.Path, Version: s.Module.Version, File: file}, nil
 }
 
-// get asks for what s is the sum of, and checks it.
-func (s Sum) get(ctx context.Context, a artifact.Artifact, net ecosystem.Network) (lock.Artifact, error) {
+// get asks for what s is the sum of, and checks it. What it got and the sum of that are told with a *MismatchError too.
+func (s Sum) get(ctx context.Context, a artifact.Artifact, net ecosystem.Network) (lock.Artifact, string, error) {
 	file, got, err := net.Get(ctx, a)
 	if err != nil {
-		return lock.Artifact{}, err
+		return lock.Artifact{}, "", err
 	}
-	return locked(got), s.Check(file, func(p string) (io.ReadCloser, error) { return os.Open(p) })
+	sum, err := s.check(file, func(p string) (io.ReadCloser, error) { return os.Open(p) })
+	return locked(got), sum, err
 }
 
 // locked is how the lock notes a. A hint would only repeat what name, version and file say.

@@ -2,6 +2,8 @@ package golang_test
 
 import (
 	"errors"
+	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -9,9 +11,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/mod/module"
 
+	"headwater/internal/dag"
 	"headwater/internal/ecosystem/golang"
 	"headwater/internal/lock"
 	"headwater/internal/nix"
+	"headwater/internal/recipe"
 )
 
 type nixHash = nix.Hash
@@ -141,6 +145,80 @@ func TestLockChecksSums(t *testing.T) {
 		if err == nil || ext == "mod" && !errors.As(err, &mismatch) {
 			t.Errorf("%s: got %v", ext, err)
 		}
+	}
+}
+
+// Of all that is gone is told at once.
+func TestLockTellsOfAllThatIsGone(t *testing.T) {
+	s := newService(t)
+	for ref := range s.shelf.files {
+		if strings.Contains(ref, "a.example%2FLog") || strings.Contains(ref, "b.example") {
+			delete(s.shelf.files, ref)
+		}
+	}
+	_, err := s.lock(t, lock.Component{})
+	for _, want := range []string{"a.example/Log v1.2.0 (v1.2.0.mod)", "a.example/Log v1.2.0 (v1.2.0.zip)", "b.example/graph v1.0.0 (v1.0.0.mod)"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want an error that tells of %s", err, want)
+		}
+	}
+}
+
+// What the recipe has in place of a module may have another sum: builds see that in place of go.sum's.
+func TestLockTakesStandIns(t *testing.T) {
+	s := newService(t)
+	before, nodes, err := s.derive(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := s.lock(t, lock.Component{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.recipe.Replace = map[string]recipe.Replacement{"go:a.example/text@v0.1.0": {URL: "https://old.example/text.zip"}, "go:b.example/graph@v1.0.0": {File: "{file}"}}
+	sums := s.shelf.add(t, module.Version{Path: "a.example/text", Version: "v0.1.0"}, map[string]string{"go.mod": "module a.example/text\n", "sub/sub.go": "package sub // another\n"})
+	sum := strings.Fields(sums)[2]
+
+	c, err := s.lock(t, plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, line := range (&lock.File{Components: map[string]lock.Component{"server": c}}).Replaced() {
+		got = append(got, regexp.MustCompile(`(sha256-|h1:)\S+?=`).ReplaceAllString(line, "SUM"))
+	}
+	want := []string{
+		"go a.example/text v0.1.0: url https://old.example/text.zip (v0.1.0.zip SUM) instead of SUM",
+		"go b.example/graph v1.0.0: file v1.0.0.mod, the same bytes (v1.0.0.mod)",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the lock notes %s", diff)
+	}
+	again, err := s.lock(t, c)
+	if diff := cmp.Diff(c, again, cmp.Comparer(func(a, b nix.Hash) bool { return a == b })); diff != "" || err != nil {
+		t.Errorf("locked again: %v %s", err, diff)
+	}
+	after, others, err := s.derive(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after.Path() == before.Path() || others["Go modules"].Path() == nodes["Go modules"].Path() {
+		t.Error("the module that stands in is not in the build")
+	}
+	if sums := others["Go modules"].Drv.Env["sums"]; !strings.Contains(sums, "a.example/text v0.1.0 "+sum+"\n") {
+		t.Errorf("the modules are checked against %s", sums)
+	}
+	edit := "a.example/text v0.1.0 " + sum + "|' '/build/src/go.sum'"
+	for _, n := range []*dag.Node{after, others["compiled dependencies of server"]} {
+		if text := fmt.Sprint(n.Drv.Env, n.Drv.Args); !strings.Contains(text, edit) {
+			t.Errorf("%s does not change go.sum by %s:\n%s", n.Name, edit, text)
+		}
+	}
+	// Without the replacement, the other bytes are none of upstream's.
+	s.recipe.Replace = nil
+	var mismatch *golang.MismatchError
+	if _, err := s.lock(t, lock.Component{}); !errors.As(err, &mismatch) {
+		t.Errorf("without replacement: %v", err)
 	}
 }
 

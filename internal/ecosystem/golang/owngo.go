@@ -16,7 +16,27 @@ import (
 
 // data is what the lock has of a component besides its artifacts.
 type data struct {
-	Go string `json:"go"` // the version that the root has: "1.26.8"
+	Go   string            `json:"go,omitempty"`   // the version that the root has: "1.26.8"; "" where the toolchain is the recipe's
+	Sums map[string]string `json:"sums,omitempty"` // sums of what stands in for modules, by what go.sum calls it: "example.org/m v1.2.3/go.mod"
+}
+
+// marshal is nil where there is nothing to note.
+func (d data) marshal() (json.RawMessage, error) {
+	if d.Go == "" && len(d.Sums) == 0 {
+		return nil, nil
+	}
+	return json.Marshal(d)
+}
+
+func readData(c lock.Component) (data, error) {
+	var d data
+	if len(c.Data) == 0 {
+		return d, nil
+	}
+	if err := json.Unmarshal(c.Data, &d); err != nil {
+		return d, fmt.Errorf("read lock: data: %w", err)
+	}
+	return d, nil
 }
 
 //go:embed version.sh
@@ -30,34 +50,33 @@ func ownGo(r *recipe.Recipe, root *dag.Node) bool {
 }
 
 // lockGo finds the version of Go and what the lock is to note of it.
-func lockGo(ctx context.Context, r ecosystem.LockRequest) (string, json.RawMessage, error) {
+func lockGo(ctx context.Context, r ecosystem.LockRequest) (string, data, error) {
 	if !ownGo(r.Recipe, r.RootNode) {
 		v, err := pinned(r.Recipe, r.Toolchains)
-		return v, nil, err
+		return v, data{}, err
 	}
 	n, err := r.Maker.InRoot(dag.InRoot{
 		Kind: dag.Toolchain, Name: "go-version", Title: "version of Go", Root: r.RootNode, Env: closed(""), Script: versionScript,
 	})
 	if err != nil {
-		return "", nil, err
+		return "", data{}, err
 	}
 	dir, err := r.Realise(ctx, n)
 	if err != nil {
-		return "", nil, fmt.Errorf("ask the root for its Go: %w", err)
+		return "", data{}, fmt.Errorf("ask the root for its Go: %w", err)
 	}
 	text, err := os.ReadFile(dir + "/version")
 	if err != nil {
-		return "", nil, fmt.Errorf("ask the root for its Go: %w", err)
+		return "", data{}, fmt.Errorf("ask the root for its Go: %w", err)
 	}
 	v, ok := bytes.CutPrefix(bytes.TrimSpace(text), []byte("go"))
 	if !ok {
-		return "", nil, fmt.Errorf("ask the root for its Go: its version is %q", text)
+		return "", data{}, fmt.Errorf("ask the root for its Go: its version is %q", text)
 	}
 	if err := checkVersion(string(v)); err != nil {
-		return "", nil, err
+		return "", data{}, err
 	}
-	noted, err := json.Marshal(data{Go: string(v)})
-	return string(v), noted, err
+	return string(v), data{Go: string(v)}, nil
 }
 
 // pinned is the exact version that the recipe's toolchain was locked to.
