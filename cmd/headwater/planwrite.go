@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
 	"headwater/internal/atomicfile"
+	"headwater/internal/event"
 	"headwater/internal/plan"
 	"headwater/internal/recipe"
 	"headwater/internal/recipe/merge"
@@ -61,10 +64,26 @@ func (a *app) writePlan(dir string, p *plan.Plan) ([]merge.Conflict, error) {
 	if err := a.tellConflicts(p, result.Conflicts, name); err != nil {
 		return nil, err
 	}
-	if _, err := recipe.Parse(result.Text); err != nil && !p.Uncertain() {
+	merged, err := recipe.Parse(result.Text)
+	switch {
+	case err == nil:
+		a.tellReplacements(merged)
+	case !p.Uncertain():
 		return nil, fmt.Errorf("%s: what your edits and the new plan make together: %w", name, err)
 	}
 	return result.Conflicts, nil
+}
+
+// tellReplacements says what of upstream's a recipe has something else for: that is a person's, and stays until they take it out.
+func (a *app) tellReplacements(r *recipe.Recipe) {
+	if len(r.Replace) == 0 {
+		return
+	}
+	to := a.renderer()
+	defer to.Close()
+	for _, key := range slices.Sorted(maps.Keys(r.Replace)) {
+		to.Emit(event.Message{Level: event.Warning, Text: "replaced: " + key + ": " + r.Replace[key].String() + " (yours, kept)"})
+	}
 }
 
 // tellConflicts says where the person's edits and the plan differ, with the evidence for the plan's.

@@ -134,6 +134,8 @@ func area(key string) Area {
 		return Shape
 	case top == "package" && rest != "root", top == "services":
 		return Runtime
+	case top == "replace":
+		return Dependencies
 	}
 	return ""
 }

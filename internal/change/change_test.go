@@ -155,3 +155,23 @@ func FuzzLockFiles(f *testing.F) {
 		}
 	})
 }
+
+// What the recipe has in place of artifacts is told, in the recipe and in the lock.
+func TestReplacements(t *testing.T) {
+	text := fmt.Sprintf(recipeText, "1", "", "", "info")
+	a, b := subject(t, text, nil), subject(t, text+"replace: {\"npm:a@1\": {version: \"1.1\"}}\n", nil)
+	a.Lock = &lock.File{Components: map[string]lock.Component{"web": {Artifacts: []lock.Artifact{{Ecosystem: "npm", Name: "a", Version: "1"}}}}}
+	b.Lock = &lock.File{Components: map[string]lock.Component{"web": {
+		Artifacts: []lock.Artifact{{Ecosystem: "npm", Name: "a", Version: "1.1", By: recipe.Replacement{Version: "1.1"}}},
+		Folders:   []lock.Folder{{Ecosystem: "pypi", Name: "b", By: recipe.Replacement{Source: "b"}}},
+	}}}
+	changes, err := change.Between(a, b)
+	want := []string{
+		"dependencies npm a: 1 → 1.1 (replaced: version 1.1)",
+		"dependencies pypi b:  → source b",
+		"dependencies replace.npm:a@1.version:  → 1.1",
+	}
+	if diff := cmp.Diff(want, told(t, changes)); diff != "" || err != nil {
+		t.Errorf("%v %s", err, diff)
+	}
+}

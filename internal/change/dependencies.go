@@ -9,6 +9,7 @@ import (
 	"headwater/internal/dependency"
 	"headwater/internal/lock"
 	"headwater/internal/plan"
+	"headwater/internal/recipe"
 )
 
 // migrationPattern matches files that change a database's shape, as frameworks lay them out.
@@ -54,16 +55,27 @@ func locked(f map[place]fact, l *lock.File) {
 	e := plan.Evidence{File: "headwater.lock"}
 	for _, c := range l.Components {
 		for _, a := range c.Artifacts {
-			d.add(string(a.Ecosystem), a.Name, a.Version, e)
+			d.add(string(a.Ecosystem), a.Name, version(a), e)
+		}
+		for _, folder := range c.Folders {
+			d.add(string(folder.Ecosystem), folder.Name, folder.By.String(), e)
 		}
 	}
 	for _, r := range l.Roots {
 		for _, a := range r.Packages {
-			roots.add(string(a.Ecosystem), a.Name, a.Version, e)
+			roots.add(string(a.Ecosystem), a.Name, version(a), e)
 		}
 	}
 	d.into(f, Dependencies)
 	roots.into(f, Roots)
+}
+
+// version is an artifact's, with what the recipe has in its place.
+func version(a lock.Artifact) string {
+	if a.By == (recipe.Replacement{}) {
+		return a.Version
+	}
+	return a.Version + " (replaced: " + a.By.String() + ")"
 }
 
 // upstream adds what the upstream's own lock files name, for folders that components are built in.

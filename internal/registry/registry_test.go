@@ -611,3 +611,29 @@ func FuzzSettings(f *testing.F) {
 		}
 	})
 }
+
+// An artifact that a recipe has another place for is asked for there, and by hash at the operator's mirrors; others are where they were.
+func TestReplacing(t *testing.T) {
+	known := npmFile
+	known.Hash = nix.Sum(nix.SHA256, nil)
+	for name, c := range map[string]struct {
+		place, only string
+		a           artifact.Artifact
+		want        []string
+	}{
+		"a place":         {"https://old.example/left.tgz", "false", npmFile, []string{"https://old.example/left.tgz"}},
+		"a known hash":    {"https://old.example/left.tgz", "false", known, []string{"https://cache.example/sha256/" + known.Hash.Base16(), "https://old.example/left.tgz"}},
+		"only mirrors":    {"https://old.example/left.tgz", "true", npmFile, []string{`error: https://old.example/left.tgz is not asked, since registries.yaml says "only"`}},
+		"a file":          {"file:///recipe/left.tgz", "true", npmFile, []string{"file:///recipe/left.tgz"}},
+		"another package": {"https://old.example/left.tgz", "true", scoped, []string{"https://npm.example/@acme/left/-/left-1.0.0.tgz"}},
+	} {
+		settings := "registries: 1\nonly: " + c.only + "\ncontent: [https://cache.example]\nnpm: [https://npm.example]\n"
+		r := open(t, machine(map[string]string{home + "/.config/headwater/registries.yaml": settings}, nil), registry.Options{})
+		r = r.Replacing(func(a artifact.Artifact) (registry.Address, bool) {
+			return registry.Address{URL: c.place, From: "test"}, a.Name == npmFile.Name
+		}).At(time.Time{})
+		if diff := cmp.Diff(c.want, addresses(t, r, c.a)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
