@@ -1,5 +1,5 @@
-// Package archive reads what packages' archives hold without unpacking them: .zip (also .whl and Go modules') and .tar.gz (also .tgz
-// and .crate), told apart by their content.
+// Package archive reads what packages' archives hold without unpacking them: .zip (also .whl and Go modules'), .tar.gz (also .tgz
+// and .crate) and .tar, told apart by their content.
 package archive
 
 import (
@@ -41,11 +41,13 @@ func Each(file string, limit int64, visit func(name string, open func() (io.Read
 		}
 		return errors.Join(err, z.Close())
 	}
-	z, err := gzip.NewReader(b)
-	if err != nil {
-		return err
+	var unpacked io.Reader = b
+	if magic[0] == 0x1f && magic[1] == 0x8b {
+		if unpacked, err = gzip.NewReader(b); err != nil {
+			return err
+		}
 	}
-	t := tar.NewReader(io.LimitReader(z, limit))
+	t := tar.NewReader(io.LimitReader(unpacked, limit))
 	for {
 		h, err := t.Next()
 		switch {

@@ -65,9 +65,21 @@ func tarred(t *testing.T) []byte {
 }
 
 // Files are told in order, whatever the kind of archive, until no more are wanted.
+func unzipped(t *testing.T, data []byte) []byte {
+	t.Helper()
+	r, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if data, err = io.ReadAll(r); err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
 func TestEach(t *testing.T) {
 	t.Parallel()
-	for name, data := range map[string][]byte{"zip": zipped(t), "tar.gz": tarred(t)} {
+	for name, data := range map[string][]byte{"zip": zipped(t), "tar.gz": tarred(t), "tar": unzipped(t, tarred(t))} {
 		file := filepath.Join(t.TempDir(), "x")
 		if err := os.WriteFile(file, data, 0o600); err != nil {
 			t.Fatal(err)

@@ -22,7 +22,7 @@ func (r *Registry) repository(a artifact.Artifact, yield func(Address, error) bo
 	switch {
 	case a.Hint == "":
 		yield(Address{}, errors.New("nothing says where the repository is; lock again"))
-	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" && u.Scheme != "ssh" && u.Scheme != "git":
+	case err != nil || u.Host == "" || u.Fragment == "" || u.Scheme != "https" && u.Scheme != "http" && u.Scheme != "ssh" && u.Scheme != "git":
 		yield(Address{}, fmt.Errorf("%s is no address of a repository elsewhere", Redact(a.Hint)))
 	case r.mirrors.only:
 		yield(Address{}, fmt.Errorf("%s is not asked, since registries.yaml says \"only\"", Redact(a.Hint)))
@@ -30,7 +30,6 @@ func (r *Registry) repository(a artifact.Artifact, yield func(Address, error) bo
 		if u.Scheme != "ssh" {
 			u.User = nil
 		}
-		u.Fragment = a.Version
 		yield(Address{URL: gitScheme + u.String(), From: "upstream's lock"}, nil)
 	}
 }

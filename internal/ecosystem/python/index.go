@@ -131,10 +131,13 @@ func fileVersion(file, name string) (string, bool) {
 		return w.Version, err == nil && NormalizeName(w.Name) == name
 	}
 	base, ok := strings.CutSuffix(file, ".tar.gz")
-	if !ok {
-		if base, ok = strings.CutSuffix(file, ".zip"); !ok {
-			return "", false
+	for _, ending := range []string{".zip", gitEnding} {
+		if !ok {
+			base, ok = strings.CutSuffix(file, ending)
 		}
+	}
+	if !ok {
+		return "", false
 	}
 	// Old names have "-" in the name too, so the split is where the rest is the package's name.
 	for i := range len(base) {

@@ -21,7 +21,7 @@ type stand struct {
 	instead lock.Instead
 }
 
-// replace has what the recipe says stand in for packages of the upstream's lock. A package from a git repository needs that. All that is
+// replace has what the recipe says stand in for packages of the upstream's lock; one from a git repository is its tree. All that is
 // not to be had is told at once.
 func (l *locker) replace(ctx context.Context, packages []Package) ([]Package, error) {
 	var git []Package
@@ -35,8 +35,16 @@ func (l *locker) replace(ctx context.Context, packages []Package) ([]Package, er
 		}
 		by, ok := l.Replacing(named)
 		if !ok {
-			if p.Git != "" {
+			if p.Git == "" {
+				continue
+			}
+			if p.Version == "" {
 				git = append(git, p)
+				continue
+			}
+			var err error
+			if out[i].Files, err = l.fromGit(ctx, p); err != nil {
+				errs = append(errs, fmt.Errorf("%s %s: %w", p.Name, p.Version, err))
 			}
 			continue
 		}

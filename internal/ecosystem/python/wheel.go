@@ -127,7 +127,7 @@ func (t Target) Choose(files []string, source bool) (file string, sdist bool, er
 	best := -1
 	var source0 string
 	for _, f := range slices.Sorted(slices.Values(files)) {
-		if strings.HasSuffix(f, ".tar.gz") || strings.HasSuffix(f, ".zip") {
+		if strings.HasSuffix(f, ".tar.gz") || strings.HasSuffix(f, ".zip") || strings.HasSuffix(f, gitEnding) {
 			// Both forms are of the same release; .tar.gz is the one that the standard asks for.
 			if source0 == "" || strings.HasSuffix(f, ".tar.gz") {
 				source0 = f

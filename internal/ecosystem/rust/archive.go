@@ -1,53 +1,34 @@
 package rust
 
 import (
-	"archive/tar"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"headwater/internal/archive"
 )
 
 // maxArchive is how many bytes of an archive are unpacked while it is looked at.
 const maxArchive = 2 << 30
 
-// walkArchive calls visit for each regular file of a .tar.gz until it returns false.
-func walkArchive(file string, visit func(name string, r io.Reader) (bool, error)) (err error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		return err
-	}
-	limited := &io.LimitedReader{R: z, N: maxArchive}
-	t := tar.NewReader(limited)
-	for {
-		h, err := t.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+// walkArchive calls visit for each regular file of an archive until it returns false.
+func walkArchive(file string, visit func(name string, r io.Reader) (bool, error)) error {
+	return archive.Each(file, maxArchive, func(name string, open func() (io.ReadCloser, error)) error {
+		r, err := open()
 		if err != nil {
-			if limited.N <= 0 {
-				return fmt.Errorf("unpacks to more than %d bytes", maxArchive)
-			}
 			return err
 		}
-		if h.Typeflag != tar.TypeReg {
-			continue
+		more, err := visit(path.Clean(name), r)
+		if err = errors.Join(err, r.Close()); err == nil && !more {
+			err = fs.SkipAll
 		}
-		if more, err := visit(path.Clean(h.Name), t); err != nil || !more {
-			return err
-		}
-	}
+		return err
+	})
 }
 
 // memberOf reads one file of a .tar.gz.

@@ -8,9 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/BurntSushi/toml"
-
 	"headwater/internal/nix"
+	"headwater/internal/toml"
 )
 
 // maxLock is the largest Cargo.lock and Cargo.toml that is read, in bytes.

@@ -10,8 +10,8 @@
 //   - the component, which compiles its own packages alone.
 //
 // What is locked is every crate that Cargo.lock (format 3 or 4) names, whatever it is for: which of them a target needs, only the
-// crates tell. Nothing is downloaded for it, since the checksums stand there. Crates of git repositories have none; they are taken
-// as archives of the pinned commit from where the option git says, and all that it does not cover are named in one error.
+// crates tell. Nothing is downloaded for it, since the checksums stand there. Crates of git repositories have none; the pinned commit
+// is fetched by git, or taken as an archive from where the option git says.
 //
 // Options of a component:
 //

@@ -46,9 +46,6 @@ func (Rust) Lock(ctx context.Context, r ecosystem.LockRequest) (lock.Component, 
 	if err := checkRoot(r.Root, w, r.Source, o); err != nil {
 		return lock.Component{}, err
 	}
-	if err := checkArchives(w.Packages, o); err != nil {
-		return lock.Component{}, err
-	}
 	known := map[string]lock.Artifact{}
 	for _, a := range r.Previous.Artifacts {
 		known[a.Artifact().Ref()] = a
@@ -91,22 +88,11 @@ func crates(packages []Package, role string) []lock.Artifact {
 	return list
 }
 
-// checkArchives sees that the options say where all packages out of git repositories are to be had.
-func checkArchives(packages []Package, o options) error {
-	var open []error
-	for _, p := range packages {
-		if p.Git != nil && o.Git[p.Git.URL] == "" {
-			open = append(open, fmt.Errorf("%s %s comes from git (%s at %s), which has no hash in Cargo.lock and is no archive", p.Name, p.Version, p.Git.URL, p.Git.Commit))
-		}
-	}
-	if len(open) > 0 {
-		open = append(open, errors.New("say in the option git where archives of these repositories are, such as https://forge.example/owner/name/archive/{commit}.tar.gz"))
-	}
-	return errors.Join(open...)
-}
-
-// archiveOf names the archive of the commit that a package is out of.
+// archiveOf names the archive of the commit that a package is out of: git's, if the options name no other.
 func archiveOf(g *Git, o options) artifact.Artifact {
+	if o.Git[g.URL] == "" {
+		return artifact.GitArchive(g.URL, g.Commit)
+	}
 	name := strings.TrimSuffix(g.URL[strings.LastIndexByte(g.URL, '/')+1:], ".git")
 	return artifact.Artifact{
 		Ecosystem: artifact.URL, Name: name, Version: g.Commit, File: name + "-" + g.Commit + ".tar.gz",

@@ -261,15 +261,11 @@ func systemCrates() map[string][]string {
 	}
 }
 
-// fromGit asks where the archives of git repositories are.
+// fromGit names the git repositories that are asked when it is locked.
 func (p project) fromGit(s *plan.Stage) {
-	lock := plan.Evidence{File: path.Join(p.Top, "Cargo.lock")}
 	for _, pkg := range p.Packages {
 		if pkg.Git != nil {
-			s.Notes.Ask(plan.Question{
-				About: "components", Looked: []plan.Evidence{lock},
-				Ask: fmt.Sprintf("the crates of %s come from git and have no hash: where is an archive of it? The option git says so", pkg.Git.URL),
-			})
+			s.Notes.Remark(fmt.Sprintf("crates come from the git repository %s, at %s", pkg.Git.URL, pkg.Git.Commit), plan.Evidence{File: path.Join(p.Top, "Cargo.lock")})
 		}
 	}
 }

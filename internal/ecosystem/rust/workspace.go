@@ -9,9 +9,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/BurntSushi/toml"
-
 	"headwater/internal/recipe"
+	"headwater/internal/toml"
 )
 
 // maxMembers is how many manifests a workspace may have.
