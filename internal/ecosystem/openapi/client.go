@@ -61,7 +61,8 @@ type client struct {
 func clients(t *plan.Tree) []client {
 	var roots []string
 	add := func(dir string) {
-		if !slices.ContainsFunc(roots, func(r string) bool { return dir == r || r == "." || strings.HasPrefix(dir, r+"/") }) {
+		// A tree that is generated at its top is no client of itself.
+		if dir != "." && !slices.ContainsFunc(roots, func(r string) bool { return dir == r || strings.HasPrefix(dir, r+"/") }) {
 			roots = append(roots, dir)
 		}
 	}
@@ -98,7 +99,7 @@ func clientIn(t *plan.Tree, dir string) (client, bool) {
 			break
 		}
 		kind := kindOf(name)
-		if kind == neither || kind == schema && dir == "." || othersCode(name) {
+		if kind == neither || othersCode(name) {
 			continue
 		}
 		data, err := t.Read(name)

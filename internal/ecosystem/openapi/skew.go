@@ -17,12 +17,13 @@ import (
 // is committed names the document that it is made of. A published one is known as this service's by what the tree's scripts make
 // under its name. What no component sees, and what is in step, is not told.
 func (Recogniser) Review(t *plan.Tree, r *recipe.Recipe, notes *plan.Notes) {
-	committed := slices.DeleteFunc(clients(t), func(c client) bool { return !sees(r, c.evidence.File) })
+	all := clients(t)
+	committed := slices.DeleteFunc(slices.Clone(all), func(c client) bool { return !sees(r, c.evidence.File) })
 	published := publishedClients(t, r)
 	if len(committed)+len(published) == 0 {
 		return
 	}
-	own := ownDocuments(t, committed)
+	own := ownDocuments(t, all)
 	for _, c := range committed {
 		if s, ok := c.skew(t, own); ok {
 			notes.Remark(fmt.Sprintf("the generated client %s is made of %s %s, but %s", c.dir, c.title, c.version, s.text), append([]plan.Evidence{c.evidence}, s.evidence...)...)
@@ -34,9 +35,9 @@ func (Recogniser) Review(t *plan.Tree, r *recipe.Recipe, notes *plan.Notes) {
 }
 
 // ownDocuments are those of a tree that belong to no generated client.
-func ownDocuments(t *plan.Tree, committed []client) []Document {
+func ownDocuments(t *plan.Tree, generated []client) []Document {
 	return slices.DeleteFunc(documents(t), func(d Document) bool {
-		return slices.ContainsFunc(committed, func(c client) bool { return c.dir != "." && strings.HasPrefix(d.File, c.dir+"/") })
+		return slices.ContainsFunc(generated, func(c client) bool { return strings.HasPrefix(d.File, c.dir+"/") })
 	})
 }
 

@@ -92,6 +92,10 @@ func TestSkew(t *testing.T) {
 			},
 			[]string{"the generated client internal/api is made of Shop 1.4.0, but schema.yml of that version does not have DELETE /items (internal/api/api/openapi.yaml:4, internal/api/api/openapi.yaml, schema.yml:4)"},
 		},
+		"another client's copy of the schema is not the tree's": {
+			map[string]string{"web/src/api/runtime.ts": tsHeader, "sdk/.openapi-generator/VERSION": "7.17.0\n", "sdk/openapi.yaml": "openapi: 3.0.3\ninfo: {title: Shop, version: 1.2.0}\n"},
+			[]string{"the generated client web/src/api is made of Shop 1.2.0, but schema.yml is of version 1.4.0" + may + " (web/src/api/runtime.ts:7, schema.yml:4)"},
+		},
 		"published, with the schema's version": {
 			map[string]string{
 				"web/package-lock.json": npmLocked,
@@ -148,6 +152,7 @@ func TestNoSkew(t *testing.T) {
 		"committed, seen by no component":            {shop(), map[string]string{"sdk/typescript/runtime.ts": tsHeader}},
 		"committed, for tests":                       {shop(), map[string]string{"web/tests/api/runtime.ts": tsHeader}},
 		"committed, with a part of the operations":   {shop(), map[string]string{"web/src/api/.openapi-generator-ignore": "", "web/src/api/openapi.yaml": "openapi: 3.0.3\ninfo:\n  title: Shop\n  version: 1.4.0\npaths: {}\n"}},
+		"a service that is generated at its top":     {shop(), map[string]string{".openapi-generator-ignore": "", "internal/server.go": goHeader, "go.mod": "module x.example/x\n"}},
 		"a file that says it was written by a hand":  {shop(), map[string]string{"web/src/configuration.ts": "// Shop\n// API version: 1.2.0\n"}},
 		"published, of the same version":             {shop(), with(ts, "schema.yml", schemaOf("1.2.0"))},
 		"published, a build of the same version":     {shop(), with(ts, "web/package-lock.json", "{\"packages\": {\"node_modules/@shop/client\": {\"version\": \"1.4.0-1700000000\"}}}")},
