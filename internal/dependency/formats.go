@@ -9,12 +9,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/BurntSushi/toml"
 	"go.yaml.in/yaml/v3"
 	"golang.org/x/mod/modfile"
 
 	"headwater/internal/artifact"
 	"headwater/internal/plan"
+	"headwater/internal/toml"
 )
 
 // readGo reads a go.mod. A module that is replaced by a folder is local (Go Modules Reference, "replace directive").

@@ -7,9 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/BurntSushi/toml"
-
 	"headwater/internal/nix"
+	"headwater/internal/toml"
 )
 
 // identity names the service and its release: as the operator says, else as the tree does.

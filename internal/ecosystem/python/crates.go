@@ -8,11 +8,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/BurntSushi/toml"
-
 	"headwater/internal/archive"
 	"headwater/internal/artifact"
 	"headwater/internal/nix"
+	"headwater/internal/toml"
 )
 
 // An sdist with a part in Rust has a Cargo.lock, which pins the crates it is built of. They are locked as artifacts, unpacked

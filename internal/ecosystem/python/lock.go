@@ -12,11 +12,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/BurntSushi/toml"
-
 	"headwater/internal/artifact"
 	"headwater/internal/ecosystem"
 	"headwater/internal/lock"
+	"headwater/internal/toml"
 )
 
 // RoleBuild marks an artifact that only builds need.

@@ -6,9 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/BurntSushi/toml"
-
 	"headwater/internal/plan"
+	"headwater/internal/toml"
 )
 
 func poetryValued() []string {

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/BurntSushi/toml"
+	"headwater/internal/toml"
 )
 
 // poetryLock is what is read of a poetry.lock.

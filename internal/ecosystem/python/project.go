@@ -9,7 +9,7 @@ import (
 	"strings"
 	"unicode/utf16"
 
-	"github.com/BurntSushi/toml"
+	"headwater/internal/toml"
 )
 
 // Project is a pyproject.toml.

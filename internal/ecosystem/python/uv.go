@@ -9,9 +9,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/BurntSushi/toml"
-
 	"headwater/internal/artifact"
+	"headwater/internal/toml"
 )
 
 // uvLock is what is read of a uv.lock. Its revision adds keys that older readers may pass over, so it is not checked.
