@@ -38,10 +38,10 @@ func StandIn(ctx context.Context, net Network, previous []lock.Artifact, a lock.
 	if err != nil {
 		return a, fmt.Errorf("read what stands in for %s %s: %w", a.Name, a.Version, err)
 	}
-	a.By, a.Size = by, got.Size
+	a.By = by
 	if sum != a.Hash {
 		a.Instead.Hash = a.Hash
-		a.Hash = got.Hash
+		a.Hash, a.Size = got.Hash, got.Size
 	}
 	return a, nil
 }

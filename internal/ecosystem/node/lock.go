@@ -123,6 +123,9 @@ func (l *locker) pin(ctx context.Context, p Package) (*lock.Artifact, error) {
 		return l.elsewhere(ctx, p, out, by)
 	}
 	ix, err := readIndex(ctx, p.Name, l.net)
+	if why, gone := errors.AsType[lineError](err); gone {
+		return nil, &artifact.AbsentError{Artifact: a, Why: "its index is gone: " + why.Line()}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -160,6 +163,12 @@ func (l *locker) download(ctx context.Context, p Package, out *lock.Artifact) (*
 	_, got, err := l.net.Get(ctx, a)
 	out.Hash, out.Size, out.Role = got.Hash, got.Size, weak
 	return out, err
+}
+
+// lineError is that of something that is gone, in short.
+type lineError interface {
+	artifact.Gone
+	Line() string
 }
 
 // elsewhere pins what the recipe has for a package of which upstream's lock has no better hash than SHA-1.
