@@ -115,7 +115,9 @@ func (c *Client) clone(ctx context.Context, repository, commit string, p *partia
 	if err := errors.Join(p.reset(), p.open()); err != nil {
 		return err
 	}
-	return c.options.Git(ctx, repository, commit, p)
+	err := c.options.Git(ctx, repository, commit, p)
+	p.whole = err == nil
+	return err
 }
 
 // request makes a GET with what every request has.

@@ -3,7 +3,6 @@ package obtain
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -50,18 +49,22 @@ func (o Options) local(ctx context.Context, dir, ref string) (Found, error) {
 	return o.commit(ctx, src, repo, ref, filepath.Base(abs))
 }
 
-// remote fetches one commit of a repository into one in the cache.
-func (o Options) remote(ctx context.Context, url, ref string) (Found, error) {
+// remote fetches one commit of a repository, and keeps its tree in the cache.
+func (o Options) remote(ctx context.Context, url, ref string) (found Found, err error) {
 	src := redact(url)
 	if ref != "" {
 		src += "@" + ref
 	} else {
 		ref = "HEAD"
 	}
-	repo := filepath.Join(o.Cache, fmt.Sprintf("git-%x", sha256.Sum256([]byte(url)))[:36])
 	if err := os.MkdirAll(o.Cache, 0o755); err != nil {
 		return Found{}, fmt.Errorf("open source: %w", err)
 	}
+	repo, err := os.MkdirTemp(o.Cache, "git-") // its own: others may fetch the same at this moment
+	if err != nil {
+		return Found{}, fmt.Errorf("open source: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(repo)) }()
 	g, err := newGit()
 	if err != nil {
 		return Found{}, &GitError{src, err}
