@@ -36,6 +36,9 @@ func (r *replacements) find(a artifact.Artifact) (recipe.Replacement, bool) {
 // current leaves out of a lock's artifacts those for which the recipe has something else than it had. Where it was the same bytes
 // from elsewhere, the artifact stays.
 func (r *replacements) current(list []lock.Artifact) []lock.Artifact {
+	if !slices.ContainsFunc(list, func(a lock.Artifact) bool { return a.By != (recipe.Replacement{}) }) {
+		return list
+	}
 	var out []lock.Artifact
 	for _, a := range list {
 		_, by, _ := r.recipe.Replacing(a.Upstream())

@@ -28,6 +28,9 @@
 // A workspace package whose folder another component fills (a generated client) has no package.json yet when dependencies
 // are installed; what package-lock.json says of it stands in.
 //
+// What the recipe has in place of a package that npm installs may be other bytes or another version: package-lock.json gets its integrity
+// before npm sees it. Other managers take the same bytes from elsewhere alone.
+//
 // Projects of yarn 2 and later that are set to Plug'n'Play are installed with node_modules folders.
 package node
 

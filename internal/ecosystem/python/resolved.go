@@ -38,6 +38,9 @@ func (e *GitError) Error() string {
 func (e *GitError) Hint() string {
 	var list []string
 	for _, p := range e.Packages {
+		if p.Version == "" { // out of a requirements file, or of what the recipe has installed
+			return "name a version of the registry, an address of an archive or a folder of the source in their place, in the component's options requirements or install"
+		}
 		key := recipe.ReplacedOf(artifact.Artifact{Ecosystem: artifact.PyPI, Name: p.Name, Version: p.Version})
 		list = append(list, fmt.Sprintf("\n    %s: {version: …}", key))
 	}
