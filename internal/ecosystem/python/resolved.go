@@ -38,13 +38,10 @@ func (e *GitError) Error() string {
 func (e *GitError) Hint() string {
 	var list []string
 	for _, p := range e.Packages {
-		if p.Version == "" { // out of a requirements file, or of what the recipe has installed
-			return "name a version of the registry, an address of an archive or a folder of the source in their place, in the component's options requirements or install"
-		}
 		key := recipe.ReplacedOf(artifact.Artifact{Ecosystem: artifact.PyPI, Name: p.Name, Version: p.Version})
 		list = append(list, fmt.Sprintf("\n    %s: {version: …}", key))
 	}
-	return "name what stands in for them in headwater.yaml, a version of the registry, a url, a file beside the recipe, or a folder of the source (source: …):\n\n  replace:" + strings.Join(list, "")
+	return "in a requirements file or the option install, write a version of the registry or an address of an archive in their place; for packages of a lock, name\nwhat stands in for them in headwater.yaml, a version, a url, a file beside the recipe, or a folder of the source (source: …):\n\n  replace:" + strings.Join(list, "")
 }
 
 // requirements reads what is to be installed beyond a lock: the component's requirements files, then its own list.
