@@ -241,8 +241,18 @@ func known(values map[string]string) func(name, op, word string) string {
 }
 
 // interpolate replaces the variables of a compose file's value: $NAME, ${NAME}, ${NAME:-default}, ${NAME:?error} and the like; $$ is
-// a dollar. Words of operators are interpolated themselves.
+// a dollar. Words of operators are interpolated themselves; one that is maxNested deep is left as it is.
 func interpolate(text string, value func(name, op, word string) string) string {
+	return interpolateIn(text, value, 0)
+}
+
+// maxNested is how deep expansions may stand in one another: each level reads all of the rest.
+const maxNested = 64
+
+func interpolateIn(text string, value func(name, op, word string) string, depth int) string {
+	if depth == maxNested {
+		return text
+	}
 	var b strings.Builder
 	for i := 0; i < len(text); i++ {
 		if text[i] != '$' || i+1 == len(text) {
@@ -256,7 +266,7 @@ func interpolate(text string, value func(name, op, word string) string) string {
 		case text[i] == '{':
 			end := closing(text, i)
 			name, op, word := variableParts(text[i+1 : end])
-			b.WriteString(value(name, op, interpolate(word, value)))
+			b.WriteString(value(name, op, interpolateIn(word, value, depth+1)))
 			i = end
 		default:
 			end := i

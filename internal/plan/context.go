@@ -70,12 +70,18 @@ func (r *ignoreRules) of(rel string) ignored {
 	return r.known[rel]
 }
 
+// maxPattern is the longest pattern of an ignore file, in bytes; no path is longer.
+const maxPattern = 4096
+
 // readIgnore reads an ignore file, once for a tree.
 func readIgnore(t *Tree, name string, data []byte) (*ignoreRules, error) {
 	rules, err := t.Once("ignore file "+name, func() (any, error) {
 		patterns, err := ignorefile.ReadAll(bytes.NewReader(data))
 		if err != nil {
 			return nil, err
+		}
+		if slices.ContainsFunc(patterns, func(p string) bool { return len(p) > maxPattern }) {
+			return nil, fmt.Errorf("read %s: a pattern has more than %d bytes", name, maxPattern)
 		}
 		m, err := patternmatcher.New(patterns)
 		return &ignoreRules{matcher: m, known: map[string]ignored{}, leftOut: map[string][]string{}}, err

@@ -81,7 +81,7 @@ func (f *image) arg(args, known map[string]string, a instructions.KeyValuePairOp
 		args[a.Key] = v
 	}
 	if a.Value != nil {
-		v, _, err := f.lex.ProcessWord(*a.Value, env(known))
+		v, err := f.word(*a.Value, known)
 		if err != nil {
 			return err
 		}
@@ -91,6 +91,18 @@ func (f *image) arg(args, known map[string]string, a instructions.KeyValuePairOp
 		args[a.Key] = strings.TrimPrefix(f.shared.Release, "v")
 	}
 	return nil
+}
+
+// maxValue is the longest value, in bytes. A value may have itself in it twice, and so on.
+const maxValue = 64 << 10
+
+// word expands the variables of a word.
+func (f *image) word(w string, known map[string]string) (string, error) {
+	v, _, err := f.lex.ProcessWord(w, env(known))
+	if err == nil && len(v) > maxValue {
+		err = fmt.Errorf("%.40s… expands to more than %d bytes", w, maxValue)
+	}
+	return v, err
 }
 
 // placeholder tells whether an argument is for the release's version and its default says none: who makes the image gives it.
@@ -154,7 +166,7 @@ func (f *image) outside(ref string, e Evidence) *Stage {
 
 func (f *image) stage(st instructions.Stage) (*Stage, error) {
 	e := Evidence{File: f.name, Line: line(st.Location)}
-	base, _, err := f.lex.ProcessWord(st.BaseName, env(f.meta))
+	base, err := f.word(st.BaseName, f.meta)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", e, err)
 	}
@@ -182,10 +194,7 @@ func (f *image) instruction(s *Stage, c instructions.Command) error {
 	known := map[string]string{}
 	maps.Copy(known, s.args)
 	maps.Copy(known, s.Env)
-	word := func(w string) (string, error) {
-		v, _, err := f.lex.ProcessWord(w, env(known))
-		return v, err
-	}
+	word := func(w string) (string, error) { return f.word(w, known) }
 	if c, ok := c.(instructions.SupportsSingleWordExpansion); ok {
 		if err := c.Expand(word); err != nil {
 			return fmt.Errorf("%s: %w", e, err)

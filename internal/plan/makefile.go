@@ -26,8 +26,14 @@ type recipeLine struct {
 	line int
 }
 
+// maxMakefile is the largest makefile that is read, in bytes: a chain of its targets is followed to its end.
+const maxMakefile = 1 << 20
+
 // parseMakefile reads what it understands and leaves out the rest.
-func parseMakefile(name string, data []byte, tag string) *makefile {
+func parseMakefile(name string, data []byte, tag string) (*makefile, error) {
+	if len(data) > maxMakefile {
+		return nil, fmt.Errorf("read %s: has more than %d bytes", name, maxMakefile)
+	}
 	m := &makefile{name: name, tag: tag, vars: map[string]string{}, rules: map[string]rule{}}
 	var targets []string
 	lines := strings.Split(string(data), "\n")
@@ -51,7 +57,7 @@ func parseMakefile(name string, data []byte, tag string) *makefile {
 			}
 		}
 	}
-	return m
+	return m, nil
 }
 
 // statement reads an assignment or the head of a rule; of the latter it returns the targets.
@@ -189,7 +195,10 @@ func runMake(c Command, s *Stage) error {
 		if err != nil {
 			continue
 		}
-		m := parseMakefile(name, data, s.Release)
+		m, err := parseMakefile(name, data, s.Release)
+		if err != nil {
+			return err
+		}
 		for k, v := range m.vars { // a variable of the environment is weaker than one of the file
 			if _, ok := c.Env[k]; ok && !slices.ContainsFunc(c.Args, func(a string) bool { return strings.HasPrefix(a, k+"=") }) && v != "" {
 				delete(over, k)

@@ -80,10 +80,13 @@ func (p *places) pipelines(notes *Notes) {
 			continue
 		}
 		data, err := p.tree.Read(name)
-		if err != nil || !mentionsImages(string(data)) {
+		if err == nil && !mentionsImages(string(data)) {
 			continue
 		}
-		w, err := parseWorkflow(name, data)
+		var w *workflow
+		if err == nil {
+			w, err = parseWorkflow(name, data)
+		}
 		if err != nil {
 			notes.Remark(err.Error(), Evidence{File: name})
 			continue

@@ -94,11 +94,21 @@ func mentionsImages(text string) bool {
 // makefiles follows the targets that build images.
 func (p *places) makefiles(notes *Notes) {
 	for _, name := range p.tree.Named("Makefile", "GNUmakefile", "makefile") {
-		data, err := p.tree.Read(name)
-		if err != nil || !mentionsImages(string(data)) || Aside(name) != "" {
+		if Aside(name) != "" {
 			continue
 		}
-		m := parseMakefile(name, data, p.release)
+		data, err := p.tree.Read(name)
+		if err == nil && !mentionsImages(string(data)) {
+			continue
+		}
+		var m *makefile
+		if err == nil {
+			m, err = parseMakefile(name, data, p.release)
+		}
+		if err != nil {
+			notes.Remark(err.Error(), Evidence{File: name})
+			continue
+		}
 		for _, target := range slices.Sorted(maps.Keys(m.rules)) {
 			if !slices.ContainsFunc(m.rules[target].recipe, func(l recipeLine) bool { return mentionsImages(m.expand(l.text, nil, 0)) }) {
 				continue

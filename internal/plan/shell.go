@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -20,8 +21,10 @@ import (
 )
 
 const (
-	maxDepth = 12     // scripts that call scripts
-	maxCalls = 100000 // commands of one text, the shell's own included
+	maxDepth = 12       // scripts that call scripts
+	maxCalls = 100000   // commands of one text, the shell's own included
+	maxText  = 64 << 10 // bytes of one text: what is nested in it, the stack of the parser has to hold
+	maxBytes = 4 << 20  // of all variables
 )
 
 // Run interprets shell text in a folder: conditions, loops and expansions as a shell does, but each program that it calls is only
@@ -36,24 +39,16 @@ func (s *Stage) run(text, name, dir string, env map[string]string, at Evidence, 
 		return fmt.Errorf("%s: scripts call scripts more than %d deep", at, maxDepth)
 	}
 	defer func() { s.depth-- }()
-	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(text), name)
+	file, err := parseShell(text, name)
 	if err != nil {
 		return fmt.Errorf("%s: %w", at, err)
 	}
-	inOrder(file)
-	var inner error
-	calls := 0
-	run := shellRun{s, at, &inner}
+	run := &shellRun{stage: s, at: at}
 	runner, err := interp.New(
 		interp.Env(expand.ListEnviron(environ(s.Env, env)...)), interp.StdIO(nil, io.Discard, io.Discard),
 		interp.ExecHandlers(func(interp.ExecHandlerFunc) interp.ExecHandlerFunc { return run.exec }),
 		interp.Params(append([]string{"--"}, params...)...),
-		interp.CallHandler(func(_ context.Context, args []string) ([]string, error) {
-			if calls++; calls > maxCalls {
-				return nil, fmt.Errorf("%s: does not end", at)
-			}
-			return args, nil
-		}),
+		interp.CallHandler(run.call),
 		interp.OpenHandler(run.open), interp.StatHandler(run.stat), interp.ReadDirHandler2(run.readDir),
 		interp.AccessHandler(func(context.Context, string, interp.AccessMode) error { return nil }),
 	)
@@ -65,7 +60,67 @@ func (s *Stage) run(text, name, dir string, env map[string]string, at Evidence, 
 	if _, exited := interp.IsExitStatus(err); exited {
 		err = nil // what a condition of the script decided
 	}
-	return errors.Join(err, inner)
+	return errors.Join(err, run.err)
+}
+
+// parseShell reads a text and makes it one that can be followed safely.
+func parseShell(text, name string) (*syntax.File, error) {
+	if len(text) > maxText {
+		return nil, fmt.Errorf("has more than %d bytes", maxText)
+	}
+	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(text), name)
+	if err != nil {
+		return nil, err
+	}
+	inOrder(file)
+	guard(file)
+	return file, nil
+}
+
+// guard has a ":" called before each assignment and in each turn of a loop, so that call sees what grows and what does not end. That
+// changes nothing: an assignment sets the status itself, and where it reads the one before it is left alone.
+func guard(file *syntax.File) {
+	done := map[*syntax.Stmt]bool{}
+	syntax.Walk(file, func(n syntax.Node) bool {
+		switch n := n.(type) {
+		case *syntax.Stmt:
+			if !done[n] && assigns(n.Cmd) {
+				inner := &syntax.Stmt{Position: n.Position, Cmd: n.Cmd}
+				done[inner] = true
+				n.Cmd = &syntax.Block{Lbrace: n.Position, Stmts: []*syntax.Stmt{colon(), inner}}
+			}
+		case *syntax.WhileClause:
+			n.Do = append([]*syntax.Stmt{colon()}, n.Do...)
+		case *syntax.ForClause:
+			n.Do = append([]*syntax.Stmt{colon()}, n.Do...)
+		}
+		return true
+	})
+}
+
+func colon() *syntax.Stmt {
+	return &syntax.Stmt{Cmd: &syntax.CallExpr{Args: []*syntax.Word{{Parts: []syntax.WordPart{&syntax.Lit{Value: ":"}}}}}}
+}
+
+// assigns tells whether a command only sets variables, and not to the status of the one before.
+func assigns(c syntax.Command) bool {
+	switch c := c.(type) {
+	case *syntax.CallExpr:
+		if len(c.Args) > 0 || len(c.Assigns) == 0 {
+			return false
+		}
+	case *syntax.DeclClause:
+	default:
+		return false
+	}
+	status := false
+	syntax.Walk(c, func(n syntax.Node) bool {
+		if p, ok := n.(*syntax.ParamExp); ok && p.Param != nil && p.Param.Value == "?" {
+			status = true
+		}
+		return true
+	})
+	return !status
 }
 
 // inOrder makes a text run its commands one after the other: no pipes, nothing in the background.
@@ -103,10 +158,56 @@ func environ(layers ...map[string]string) []string {
 type shellRun struct {
 	stage *Stage
 	at    Evidence
-	err   *error // the first error of a recogniser; the shell cannot carry it
+	err   error // the first error of a recogniser; the shell cannot carry it
+	calls int
+	reads bool // the next file that is opened is a script
 }
 
-func (r shellRun) exec(ctx context.Context, args []string) error {
+// maxFrames is how deep a text may call itself, in frames of Go's stack: of some ten a call.
+const maxFrames = 4000
+
+// call sees each command before it is run.
+func (r *shellRun) call(ctx context.Context, args []string) ([]string, error) {
+	if r.calls++; r.calls > maxCalls || runtime.Callers(maxFrames, make([]uintptr, 1)) > 0 {
+		return nil, fmt.Errorf("%s: does not end", r.at)
+	}
+	size := 0
+	for _, a := range args {
+		size += len(a)
+	}
+	switch args[0] {
+	case ":":
+		for _, v := range interp.HandlerCtx(ctx).Env.Each {
+			size += len(v.Str)
+			for _, s := range v.List {
+				size += len(s) + 16
+			}
+			for k, s := range v.Map {
+				size += len(k) + len(s) + 16
+			}
+		}
+	case ".", "source":
+		r.reads = true
+	case "eval":
+		if file, err := parseShell(strings.Join(args[1:], " "), ""); err == nil {
+			args = []string{"eval", printed(file)}
+		}
+	}
+	if size > maxBytes {
+		return nil, fmt.Errorf("%s: its values grow to more than %d bytes", r.at, maxBytes)
+	}
+	return args, nil
+}
+
+func printed(file *syntax.File) string {
+	var b strings.Builder
+	if err := syntax.NewPrinter().Print(&b, file); err != nil {
+		return ""
+	}
+	return b.String()
+}
+
+func (r *shellRun) exec(ctx context.Context, args []string) error {
 	h := interp.HandlerCtx(ctx)
 	c := Command{Args: args, Dir: h.Dir, Env: map[string]string{}, Evidence: r.at}
 	if r.at.Line > 0 && h.Pos.IsValid() {
@@ -118,15 +219,15 @@ func (r shellRun) exec(ctx context.Context, args []string) error {
 			c.Env[name] = v.String()
 		}
 	}
-	if err := r.stage.recognise(c); err != nil && *r.err == nil {
-		*r.err = err
+	if err := r.stage.recognise(c); err != nil && r.err == nil {
+		r.err = err
 		return interp.ExitStatus(1)
 	}
 	return nil
 }
 
 // open gives scripts the source's files to read, and nothing to write to.
-func (r shellRun) open(ctx context.Context, name string, flag int, _ os.FileMode) (io.ReadWriteCloser, error) {
+func (r *shellRun) open(ctx context.Context, name string, flag int, _ os.FileMode) (io.ReadWriteCloser, error) {
 	abs := Abs(interp.HandlerCtx(ctx).Dir, name)
 	if flag&(os.O_WRONLY|os.O_RDWR) != 0 {
 		if o, _ := r.stage.Files.Lookup(abs); o.Kind == Unknown && !within("/dev", abs) {
@@ -135,6 +236,14 @@ func (r shellRun) open(ctx context.Context, name string, flag int, _ os.FileMode
 		return memoryFile{new(bytes.Buffer)}, nil
 	}
 	data, _, err := r.stage.ReadFile(abs)
+	if r.reads {
+		r.reads = false
+		if err == nil {
+			if data, err = script(data, abs); err != nil {
+				return nil, err
+			}
+		}
+	}
 	if env, ok := strings.CutSuffix(abs, "/bin/activate"); ok && err != nil {
 		// Every Python environment's own script, which a shell reads to step into it.
 		return memoryFile{bytes.NewBufferString("export VIRTUAL_ENV=" + quote(env) + "\nexport PATH=" + quote(env+"/bin") + `:"$PATH"`)}, nil
@@ -145,12 +254,21 @@ func (r shellRun) open(ctx context.Context, name string, flag int, _ os.FileMode
 	return memoryFile{bytes.NewBuffer(data)}, nil
 }
 
+// script is the text of a script that another reads, which can be followed safely.
+func script(data []byte, name string) ([]byte, error) {
+	file, err := parseShell(string(data), name)
+	if err != nil {
+		return nil, err
+	}
+	return []byte(printed(file)), nil
+}
+
 type memoryFile struct{ *bytes.Buffer }
 
 func (memoryFile) Close() error { return nil }
 
 // stat: folders that are not known are taken to be there, so that cd goes where the script means to go.
-func (r shellRun) stat(ctx context.Context, name string, _ bool) (fs.FileInfo, error) {
+func (r *shellRun) stat(ctx context.Context, name string, _ bool) (fs.FileInfo, error) {
 	abs := Abs(interp.HandlerCtx(ctx).Dir, name)
 	o, _ := r.stage.Lookup(abs)
 	switch {
@@ -162,7 +280,7 @@ func (r shellRun) stat(ctx context.Context, name string, _ bool) (fs.FileInfo, e
 	return info{path.Base(abs), fs.ModeDir | 0o755}, nil
 }
 
-func (r shellRun) readDir(ctx context.Context, name string) ([]fs.DirEntry, error) {
+func (r *shellRun) readDir(ctx context.Context, name string) ([]fs.DirEntry, error) {
 	dir := Abs(interp.HandlerCtx(ctx).Dir, name)
 	o, _ := r.stage.Files.Lookup(dir)
 	names := map[string]fs.FileMode{}

@@ -224,6 +224,10 @@ func (s *Stage) runScript(c Command) (bool, error) {
 	if strings.IndexByte(string(data), 0) >= 0 {
 		return false, nil
 	}
+	if len(data) > maxText {
+		s.Notes.Remark(fmt.Sprintf("%s is not followed: has more than %d bytes", name, maxText), c.Evidence)
+		return false, nil
+	}
 	return true, s.run(string(data), Abs(c.Dir, c.Args[0]), c.Dir, c.Env, Evidence{File: name, Line: 1}, c.Args[1:]...)
 }
 

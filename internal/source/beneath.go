@@ -2,6 +2,8 @@ package source
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 
@@ -39,12 +41,26 @@ func (b beneath) Open(name string) (fs.File, error) {
 			continue
 		case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EPERM): // a kernel or a sandbox that does not know the call
 			return b.rootFS.Open(name)
+		case errors.Is(err, unix.EXDEV):
+			err = errors.New("a link leads out of the tree")
 		}
 		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
 }
 
-// ReadFile reads a file as Open opens it.
-func (b beneath) ReadFile(name string) ([]byte, error) {
-	return fs.ReadFile(struct{ fs.FS }{b}, name)
+// maxRead is the largest file that is read into memory as a whole, in bytes. What is larger is a part of a source, but no manifest.
+const maxRead = 64 << 20
+
+// ReadFile reads a file of at most 64 MiB as Open opens it.
+func (b beneath) ReadFile(name string) (data []byte, err error) {
+	f, err := b.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	data, err = io.ReadAll(io.LimitReader(f, maxRead+1))
+	if err == nil && len(data) > maxRead {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("has more than %d bytes", maxRead)}
+	}
+	return data, err
 }

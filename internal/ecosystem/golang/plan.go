@@ -203,10 +203,13 @@ type moduleFile struct {
 	inTree string
 }
 
+// maxModule is the largest go.mod that a plan reads, in bytes.
+const maxModule = 1 << 20
+
 // moduleAt finds the go.mod that a folder of a stage belongs to.
 func moduleAt(s *plan.Stage, dir string) (root string, m moduleFile, ok bool) {
 	for {
-		if data, name, err := s.ReadFile(path.Join(dir, "go.mod")); err == nil {
+		if data, name, err := s.ReadFile(path.Join(dir, "go.mod")); err == nil && len(data) <= maxModule {
 			f, err := modfile.Parse(name, data, nil)
 			if err != nil { // what a later Go knows; reading it so leaves out more than that, toolchain for one
 				f, err = modfile.ParseLax(name, data, nil)

@@ -75,7 +75,9 @@ func (r *requirementsReader) file(name string, bounds bool) error {
 			start = number
 		}
 		if before, more := strings.CutSuffix(line, "\\"); more && !strings.HasPrefix(strings.TrimSpace(line), "#") {
-			joined += before + " "
+			if joined += before + " "; len(joined) > maxLine {
+				return fmt.Errorf("read %s:%d: a line has more than %d bytes", name, start, maxLine)
+			}
 			continue
 		}
 		if err := r.line(name, start, joined+line, bounds); err != nil {
@@ -97,8 +99,14 @@ var (
 	lineOption  = regexp.MustCompile(`\s--(?:config-settings?|global-option|install-option)(?:=|\s).*$`)
 )
 
+// maxLine is the longest line, its continuations joined, in bytes: a few hundred hashes have some ten thousand.
+const maxLine = 256 << 10
+
 // line reads one line, its continuations joined.
 func (r *requirementsReader) line(name string, number int, text string, bounds bool) error {
+	if len(text) > maxLine {
+		return fmt.Errorf("a line has more than %d bytes", maxLine)
+	}
 	text = strings.TrimSpace(lineComment.ReplaceAllString(text, ""))
 	if text == "" {
 		return nil
