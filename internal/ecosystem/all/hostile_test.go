@@ -290,6 +290,24 @@ func TestHostileTrees(t *testing.T) {
 	}
 }
 
+// Where files contradict one another, the documented one counts, and it is said; what cannot be had is asked for.
+func TestContradictions(t *testing.T) {
+	for _, c := range []struct{ name, content, says, toolchain, version string }{
+		{"go.mod", "module service.example\n\ngo 1.27\n\ntoolchain go1.28.1\n", "", "go", "1.28.1"},
+		{"web/package.json", `{"name": "web", "engines": {"node": ">=26"}, "scripts": {"build": "tool"}}`, "wants Node.js >=26, and it is made with 24", "node", "24"},
+		{"web/package.json", `{"name": "web", "engines": {"node": ">=20 <25"}, "scripts": {"build": "tool"}}`, "", "node", "24"},
+		{"worker/Cargo.toml", "[package]\nname = \"worker\"\nversion = \"1.0.0\"\nedition = \"2024\"\nrust-version = \"2.1\"\n", "open: roots: no Debian suite is known to have Rust 2.1", "", ""},
+	} {
+		files := service()
+		files[c.name] = c.content
+		p, err := planned(t, write(t, files))
+		got := said(p, err)
+		if err != nil || !strings.Contains(got, c.says) || c.says == "" && strings.Contains(got, "wants") || c.toolchain != "" && p.Recipe.Toolchains[c.toolchain] != c.version {
+			t.Errorf("%s: %q is not said in\n%s, or %s is not %s", c.content, c.says, got, c.toolchain, c.version)
+		}
+	}
+}
+
 // A link that leads out of the tree is not followed, whichever file it stands for, and where that matters it is said.
 func TestLinksOutOfTheTree(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "secret")

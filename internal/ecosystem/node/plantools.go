@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/Masterminds/semver/v3"
+
 	"headwater/internal/plan"
 )
 
@@ -19,6 +21,7 @@ func (p planner) toolchains(b *plan.Build, f found) {
 		})
 	} else {
 		b.Toolchains["node"] = node
+		p.contradiction(f, node)
 	}
 	tool := map[string]string{npmLockName: "npm", pnpmLockName: "pnpm", yarnLockName: "yarn"}[f.lock]
 	if m, ok := b.Options["manager"].(string); ok {
@@ -32,6 +35,25 @@ func (p planner) toolchains(b *plan.Build, f found) {
 		b.Toolchains[tool] = v
 	}
 }
+
+// contradiction tells where the project wants another Node.js than it is made with. npm only warns of that, so what the image has is
+// taken.
+func (p planner) contradiction(f found, node plan.Version) {
+	wanted := f.manifest.Engines["node"]
+	bounds, err := semver.NewConstraint(wanted)
+	if wanted == "" || err != nil || !plainVersion.MatchString(node.Value) {
+		return
+	}
+	for _, rest := range []string{".0.0", ".999.999"} { // the first and the last of what "24" or "24.1" says
+		v, err := semver.NewVersion(strings.Join(strings.SplitN(node.Value+rest, ".", 4)[:3], "."))
+		if err != nil || bounds.Check(v) {
+			return
+		}
+	}
+	p.Notes.Remark(path.Join(f.folder, manifestName)+" wants Node.js "+wanted+", and it is made with "+node.Value, f.evidence(`"engines"`, "engines has node "+wanted), node.Evidence)
+}
+
+var plainVersion = regexp.MustCompile(`^[0-9]+(\.[0-9]+){0,2}$`)
 
 // nodeVersion is the version of Node.js in a stage: of the image, else what was installed, else what the project's files say, else
 // what the rest of the tree agrees on.
