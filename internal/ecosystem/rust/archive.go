@@ -8,9 +8,8 @@ import (
 	"path"
 	"strings"
 
-	"github.com/BurntSushi/toml"
-
 	"headwater/internal/archive"
+	"headwater/internal/toml"
 )
 
 // maxArchive is how many bytes of an archive are unpacked while it is looked at.
