@@ -65,12 +65,23 @@ func (r DeriveRequest) Build(b Build) (*dag.Node, error) {
 	n, err := r.Maker.InRoot(dag.InRoot{
 		Kind: dag.Build, Name: r.Recipe.Name + "-" + r.Name + "-" + r.Recipe.Release, Title: r.Name, Component: r.Name,
 		Root: r.Root, Mounts: append(mounts, b.Mounts...), Inputs: b.Inputs, Env: env, Files: b.Files, OutputAt: b.OutputAt,
-		Script: script(r.Dir(), b, commands, output),
+		Script: exports(r.Component.Env) + script(r.Dir(), b, commands, output),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("derive component %s: %w", r.Name, err)
 	}
 	return n, nil
+}
+
+// exports sets those of the recipe's variables that the way into the root has values of its own for.
+func exports(env map[string]string) string {
+	var s strings.Builder
+	for _, name := range []string{"HOME", "LANG", "PATH", "TERM", "TMPDIR", "TZ"} {
+		if v, ok := env[name]; ok {
+			s.WriteString("export " + name + "=" + dag.Quote(v) + "\n")
+		}
+	}
+	return s.String()
 }
 
 func script(dir string, b Build, commands []string, output map[string]string) string {

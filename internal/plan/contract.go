@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"path"
@@ -307,7 +308,33 @@ func (a *assembly) volumes(c *composed) {
 			add(p.At, p.Evidence)
 		}
 	}
+	if at := path.Join("/", a.stage.Dir, "data"); len(a.recipe.Package.Volumes) == 0 && a.stage.Dir != "/" && !a.stage.Files.Exists(at) {
+		if e, ok := a.Tree.keepsData(); ok {
+			add(at, e)
+			a.Notes.Remark("no volume is named anywhere; the sources keep files in data, seen from the working directory, so "+at+" is one", e)
+		}
+	}
 	a.recipe.Package.Volumes = outermost(a.recipe.Package.Volumes)
+}
+
+// dataPath is the path of a file or folder in data, seen from the working directory, as a text of its own in a source.
+var dataPath = regexp.MustCompile("[\"'`](?:\\./)?data/[A-Za-z0-9._-]+[\"'`]")
+
+// keepsData looks for a source file that names several paths in data, as defaults of settings do.
+func (t *Tree) keepsData() (Evidence, bool) {
+	for _, f := range t.files {
+		if !slices.Contains([]string{".go", ".py", ".rs", ".rb", ".php", ".java", ".kt", ".cs", ".ex"}, path.Ext(f)) || Aside(f) != "" || strings.Contains(f, "test") {
+			continue
+		}
+		data, err := t.Read(f)
+		if err != nil || len(data) > maxSource || !bytes.Contains(data, []byte("data/")) {
+			continue
+		}
+		if found := dataPath.FindAllIndex(data, -1); len(found) > 1 {
+			return Evidence{File: f, Line: 1 + bytes.Count(data[:found[0][0]], []byte("\n")), Rule: "keeps files in data"}, true
+		}
+	}
+	return Evidence{}, false
 }
 
 // temporary tells whether what stands at a path does not outlive a start.

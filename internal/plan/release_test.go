@@ -77,3 +77,21 @@ func TestMovingPartsOfAProduct(t *testing.T) {
 		t.Error(diff, p.Questions)
 	}
 }
+
+// Where no volume is named, defaults of settings say where files are kept.
+func TestDataFolder(t *testing.T) {
+	t.Parallel()
+	image := strings.Replace(main("serve"), "COPY --from", "WORKDIR /app\nCOPY --from", 1)
+	for name, c := range map[string]struct{ dockerfile, source, want string }{
+		"defaults of settings":  {image, "db := \"data/app.db\"\ncerts := \"./data/certs\"\n", "/app/data"},
+		"one path":              {image, "asset := \"data/names.json\"\n", ""},
+		"a volume is named":     {image + "VOLUME /state\n", "db := \"data/app.db\"\ncerts := \"data/certs\"\n", "/state"},
+		"no working directory":  {main("serve"), "db := \"data/app.db\"\ncerts := \"data/certs\"\n", ""},
+		"what the image brings": {strings.Replace(image, "COPY --from", "COPY data data\nCOPY --from", 1), "db := \"data/app.db\"\ncerts := \"data/certs\"\n", ""},
+	} {
+		p := planned(t, "Dockerfile", c.dockerfile, "config.go", c.source, "data/a", "")
+		if got := strings.Join(p.Recipe.Package.Volumes, " "); got != c.want {
+			t.Errorf("%s: volumes %q, want %q", name, got, c.want)
+		}
+	}
+}

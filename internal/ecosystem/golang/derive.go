@@ -226,6 +226,9 @@ func (d *deriver) makeModules() (*dag.Node, error) {
 	var files, infos, sums, zips strings.Builder
 	inputs := make([]*dag.Node, 0, len(d.m.Sums))
 	for _, s := range d.m.Sums {
+		if a, err := s.artifact(); err == nil && d.m.Left[s.Module] && have[a.Ref()].Hash.IsZero() {
+			continue // it was gone when the lock was made
+		}
 		n, err := d.fetch(have, s)
 		if err != nil {
 			return nil, err

@@ -129,8 +129,13 @@ func (Golang) Lock(ctx context.Context, r ecosystem.LockRequest) (lock.Component
 	}
 	list := make([]lock.Artifact, len(m.Sums))
 	others := make([]string, len(m.Sums))
-	err = artifact.Each(ctx, len(list), parallel, func(ctx context.Context, i int) error {
+	err = artifact.Each(ctx, len(list), parallel, func(ctx context.Context, i int) (err error) {
 		s := m.Sums[i]
+		defer func() {
+			if m.Left[s.Module] && errors.As(err, new(artifact.Gone)) {
+				list[i], err = lock.Artifact{}, nil // most likely nothing needs it; what does, the go command says
+			}
+		}()
 		a, err := s.artifact()
 		if err != nil {
 			return err
@@ -168,7 +173,7 @@ func (Golang) Lock(ctx context.Context, r ecosystem.LockRequest) (lock.Component
 		}
 	}
 	data, err := noted.marshal()
-	return lock.Component{Artifacts: list, Data: data}, err
+	return lock.Component{Artifacts: slices.DeleteFunc(list, func(a lock.Artifact) bool { return a.Hash.IsZero() }), Data: data}, err
 }
 
 // sumsUnchanged tells whether a previous lock was made of the same go.sum files. Where they changed, what the lock has is

@@ -27,20 +27,21 @@ type ownModule struct {
 
 // modules is what the go command would read before it builds a component.
 type modules struct {
-	Top      string              // folder of the go.work, or of the main module's go.mod where there is none
-	Work     bool                // a go.work governs
-	Own      []ownModule         // sorted by folder
-	Required []string            // module paths that the main modules require, sorted
-	Sums     []Sum               // of go.work.sum and all main modules' go.sum, sorted, each once
-	SumFiles map[string]nix.Hash // these files' hashes, zero where there is no such file
-	Vendored bool                // a vendor folder takes the place of Sums
-	Go       string              // the highest version of Go that a main module or the go.work asks for, "" if none does
+	Top      string                  // folder of the go.work, or of the main module's go.mod where there is none
+	Work     bool                    // a go.work governs
+	Own      []ownModule             // sorted by folder
+	Required []string                // module paths that the main modules require, sorted
+	Sums     []Sum                   // of go.work.sum and all main modules' go.sum, sorted, each once, without zips that no build takes
+	Left     map[module.Version]bool // what no build takes: go.sum still has the sums of another version than the one in go.mod
+	SumFiles map[string]nix.Hash     // these files' hashes, zero where there is no such file
+	Vendored bool                    // a vendor folder takes the place of Sums
+	Go       string                  // the highest version of Go that a main module or the go.work asks for, "" if none does
 }
 
 // readModules reads what governs the component's folder, as the go command finds it (Go Modules Reference, "Main module" and
 // "Workspaces").
 func readModules(fsys fs.FS, c recipe.Component, o options) (*modules, error) {
-	r := reader{fsys: fsys, m: &modules{SumFiles: map[string]nix.Hash{}}, requires: map[module.Version]bool{}}
+	r := reader{fsys: fsys, m: &modules{SumFiles: map[string]nix.Hash{}}, requires: map[module.Version]bool{}, versions: map[string][]string{}}
 	dir := path.Join(".", c.Dir)
 	root, err := r.above(dir, "go.mod")
 	if err != nil {
@@ -71,6 +72,8 @@ type reader struct {
 	fsys     fs.FS
 	m        *modules
 	requires map[module.Version]bool // what is not replaced by a folder
+	versions map[string][]string     // by path, the versions that go.mod files require or replace by
+	partial  bool                    // a go.mod does not list all modules that packages come from
 }
 
 // above finds the nearest file of that name in dir or above it, "" if there is none.
@@ -163,7 +166,10 @@ func (r *reader) main(dir string) error {
 	if f.Go != nil {
 		r.wantGo(f.Go.Version)
 	}
+	// From Go 1.17 on, go.mod lists all modules that packages come from (Go Modules Reference, "Graph pruning").
+	r.partial = r.partial || f.Go == nil || compareGo(f.Go.Version, "1.17") < 0
 	for _, req := range f.Require {
+		r.versions[req.Mod.Path] = append(r.versions[req.Mod.Path], req.Mod.Version)
 		r.m.Required = append(r.m.Required, req.Mod.Path)
 		r.requires[req.Mod] = true
 	}
@@ -174,6 +180,7 @@ func (r *reader) main(dir string) error {
 func (r *reader) replaced(file, dir string, list []*modfile.Replace) error {
 	for _, rep := range list {
 		if rep.New.Version != "" {
+			r.versions[rep.New.Path] = append(r.versions[rep.New.Path], rep.New.Version)
 			continue
 		}
 		to, ok := inside(dir, rep.New.Path)
@@ -293,10 +300,28 @@ func (r *reader) finish() error {
 			return fmt.Errorf("go.sum has a hash of %s, but none of its go.mod: run go mod tidy", s.Module)
 		}
 	}
+	r.leave()
 	for req := range r.requires {
 		if len(m.Sums) == 0 && !slices.ContainsFunc(m.Own, func(o ownModule) bool { return o.Path == req.Path }) {
 			return errors.New("go.mod requires modules, but go.sum has no sum: run go mod tidy")
 		}
 	}
 	return nil
+}
+
+// leave drops the zips of versions that go.mod moved away from, and notes them: tools that move it on often leave go.sum as it was.
+// Their go.mod files stay, since the module graph may have them.
+func (r *reader) leave() {
+	if r.partial {
+		return
+	}
+	r.m.Left = map[module.Version]bool{}
+	r.m.Sums = slices.DeleteFunc(r.m.Sums, func(s Sum) bool {
+		versions := r.versions[s.Module.Path]
+		left := !s.GoMod && len(versions) > 0 && !slices.Contains(versions, s.Module.Version)
+		if left {
+			r.m.Left[s.Module] = true
+		}
+		return left
+	})
 }

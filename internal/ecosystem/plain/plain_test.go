@@ -45,6 +45,13 @@ func TestDerive(t *testing.T) {
 			t.Errorf("the script does not say %s:\n%s", want, script)
 		}
 	}
+	n, err = derive(t, recipe.Component{Env: map[string]string{"PATH": "/opt/venv/bin:/usr/bin", "MODE": "x"}, Build: []string{"tool"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if script := n.Drv.Env["script"]; !strings.HasPrefix(script, "export PATH='/opt/venv/bin:/usr/bin'\ncd ") || strings.Contains(script, "MODE") || n.Drv.Env["MODE"] != "x" {
+		t.Errorf("the recipe's PATH does not reach its commands:\n%s", script)
+	}
 	if n, err = derive(t, recipe.Component{Output: map[string]string{"html": "_build"}}); err != nil {
 		t.Fatal(err)
 	}
