@@ -67,6 +67,11 @@ func (f *Files) PlaceBelow(at string, o Origin, e Evidence) {
 	f.placed = slices.Insert(slices.Clone(f.placed), 0, Placement{At: path.Clean(at), Origin: o, Evidence: e})
 }
 
+// Unmake takes away what a build made at a path, and nothing that was laid into it since.
+func (f *Files) Unmake(at string, b *Build) {
+	f.placed = slices.DeleteFunc(slices.Clone(f.placed), func(p Placement) bool { return p.At == path.Clean(at) && p.Origin.Build == b })
+}
+
 // Remove deletes a path and all below it.
 func (f *Files) Remove(at string) {
 	at = path.Clean(at)

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"headwater/internal/source"
@@ -29,5 +30,20 @@ func TestLinksOutOfTheTree(t *testing.T) {
 		if data, err := fs.ReadFile(opened.FS(), name); err == nil {
 			t.Errorf("%s was read: %q", name, data)
 		}
+	}
+}
+
+// The working directory is a tree as any other, its hidden files included.
+func TestOpenHere(t *testing.T) {
+	t.Chdir(tree(t, map[string]string{".hidden/a": "", ".b": "", "c": "", "..d": ""}))
+	opened, err := source.Open(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(opened.Paths(), " "); got != "..d .b .hidden/a c" {
+		t.Errorf("lists %q", got)
+	}
+	if _, err := fs.ReadFile(opened.FS(), ".hidden/a"); err != nil {
+		t.Error(err)
 	}
 }

@@ -57,7 +57,10 @@ func Open(dir string) (*Tree, error) {
 		if name == dir {
 			return err
 		}
-		rel := filepath.ToSlash(strings.TrimPrefix(strings.TrimPrefix(name, dir), string(filepath.Separator)))
+		rel := filepath.ToSlash(name)
+		if dir != "." { // below which WalkDir names no folder
+			rel = filepath.ToSlash(strings.TrimPrefix(strings.TrimPrefix(name, dir), string(filepath.Separator)))
+		}
 		switch {
 		case err != nil:
 			t.listed = append(t.listed, listed{rel, d, err})

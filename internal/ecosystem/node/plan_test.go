@@ -105,6 +105,19 @@ func TestPlan(t *testing.T) {
 			want:       recipe.Component{Ecosystem: "node", Dir: "ui", Src: []string{"ui"}, Build: []string{"npm run build"}, Output: map[string]string{"dist": "dist"}},
 			toolchains: map[string]string{},
 		},
+		"over a package that is installed": {
+			files: []string{
+				"Dockerfile", "FROM node:24 AS gen\nWORKDIR /g\nCOPY gen .\nRUN npm ci && npm run build\nFROM node:24 AS build\nWORKDIR /w\nCOPY web/package.json web/package-lock.json ./\nRUN npm ci\nCOPY web .\n" +
+					"COPY --from=gen /g/dist ./node_modules/@x/api\nRUN npm run build\nFROM scratch\nCOPY --from=build /w/dist /web\n",
+				"gen/package.json", `{"scripts":{"build":"tool"}}`, "gen/package-lock.json", emptyNpmLock, "web/package.json", `{"scripts":{"build":"tool"}}`, "web/package-lock.json", emptyNpmLock,
+			},
+			component: "web",
+			want: recipe.Component{
+				Ecosystem: "node", Dir: "web", Src: []string{"web"}, Uses: []recipe.Use{{Component: "gen", Path: "dist", At: "web/node_modules/@x/api"}},
+				Build: []string{"npm run build"}, Output: map[string]string{"dist": "dist"},
+			},
+			toolchains: map[string]string{"node": "24", "npm": "11"},
+		},
 		"for production, with what its Node.js brings": {
 			files: []string{
 				"Dockerfile", "FROM node:20 AS build\nENV NODE_ENV=production\nWORKDIR /w\nCOPY package.json package-lock.json ./\nRUN npm ci --ignore-scripts\nCOPY src src\nRUN npm run build\nFROM scratch\nCOPY --from=build /w/dist /web\n",

@@ -231,7 +231,7 @@ func idle(text string) bool {
 func (p planner) add(b *plan.Build, c plan.Command) {
 	if b.Only {
 		b.Commands, b.Outputs, b.Only = nil, nil, false
-		p.Files.Remove(path.Join(b.Dir, modulesName))
+		p.Files.Unmake(path.Join(b.Dir, modulesName), b)
 		b.Before = p.Files.Clone()
 	}
 	if !slices.ContainsFunc(b.Commands, func(o plan.Command) bool { return slices.Equal(o.Args, c.Args) && o.Dir == c.Dir }) {
