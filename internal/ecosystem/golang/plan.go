@@ -233,8 +233,8 @@ func cgo(c plan.Command, s *plan.Stage, b *plan.Build) {
 	}
 	on := c.Env["CGO_ENABLED"] == "1"
 	if c.Env["CGO_ENABLED"] == "" {
-		base := s.BaseImage()
-		on = slices.ContainsFunc(s.Packages, compiler) || strings.Contains(base, "golang:") && !strings.Contains(base, "alpine") && usesC(s, b)
+		// Go's own image has a compiler, unless it is Alpine's; whether another has one, what is built in it tells.
+		on = slices.ContainsFunc(s.Packages, compiler) || !strings.Contains(s.BaseImage(), "alpine") && usesC(s, b)
 	}
 	if !on {
 		return

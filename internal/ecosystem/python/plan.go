@@ -189,6 +189,13 @@ func (p planner) plain(words []string) *plan.Build {
 		p.place(b) // programs find their environment and their settings by where they are
 	}
 	c := p.c
+	for _, made := range p.Files.Inside(p.c.Dir) {
+		// A folder that the image makes is not in the source, and what runs may write to it.
+		c.Args = []string{"mkdir", "-p", strings.TrimPrefix(made.At, p.c.Dir+"/")}
+		if made.Origin.Kind == plan.Empty && path.Ext(made.At) == "" && !slices.ContainsFunc(b.Commands, func(o plan.Command) bool { return slices.Equal(o.Args, c.Args) }) {
+			b.Commands = append(b.Commands, c)
+		}
+	}
 	c.Args = words
 	b.Commands = append(b.Commands, c)
 	for k, v := range p.c.Env {

@@ -3,6 +3,7 @@ package python_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"headwater/internal/ecosystem/python"
 	"headwater/internal/plan"
+	"headwater/internal/recipe"
 )
 
 // planned plans a tree of files given as path and content in turn.
@@ -187,6 +189,22 @@ func TestPlanMkdocs(t *testing.T) {
 		if got := p.Recipe.Package.Layout["/docs"]; got != "docs:"+c.want {
 			t.Errorf("%s: /docs has %q; %+v", name, got, p.Questions)
 		}
+	}
+}
+
+// A folder that the image makes is there for the command that comes after it.
+func TestPlanMadeFolder(t *testing.T) {
+	t.Parallel()
+	p := planned(t,
+		"Dockerfile", "FROM python:3.13\nWORKDIR /app\nCOPY . .\nRUN mkdir data && python manage.py collectstatic --noinput\nCMD [\"python\", \"manage.py\"]\n",
+		"manage.py", "", "site/settings.py", "STATIC_ROOT = \"static\"\n")
+	for _, c := range p.Recipe.Components {
+		if diff := cmp.Diff([]string{"mkdir -p data", "python manage.py collectstatic --noinput"}, c.Build); len(c.Build) > 0 && diff != "" {
+			t.Error(diff)
+		}
+	}
+	if !slices.ContainsFunc(slices.Collect(maps.Values(p.Recipe.Components)), func(c recipe.Component) bool { return len(c.Build) == 2 }) {
+		t.Errorf("nothing is built: %+v", p.Questions)
 	}
 }
 
