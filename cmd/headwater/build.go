@@ -76,6 +76,9 @@ func (a *app) buildProject(ctx context.Context, p *project, o buildOptions) (nix
 		return "", err
 	}
 	if o.where.local() {
+		if _, _, err := a.chosenCaches(o.caches); err != nil { // a mistake is told also where nothing is to be taken
+			return "", err
+		}
 		s, err := a.openStore(ctx)
 		if err != nil {
 			return "", err

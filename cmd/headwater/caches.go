@@ -56,23 +56,9 @@ func (a *app) cacheSettings() (cache.Settings, error) {
 
 // openSubstituter makes a substituter of the flags' caches and the settings'; nil if there are none.
 func (a *app) openSubstituter(s *store.Store, reg *registry.Registry, c cacheChoice, events event.Sink) (*cache.Substituter, error) {
-	if c.none {
-		if len(c.substituters) > 0 {
-			return nil, &usageError{errors.New("--no-substitute and --substituter contradict each other")}
-		}
-		return nil, nil
-	}
-	settings, err := a.cacheSettings()
+	all, keys, err := a.chosenCaches(c)
 	if err != nil {
 		return nil, err
-	}
-	keys, err := parseKeys(c.keys)
-	if err != nil {
-		return nil, err
-	}
-	all := settings.Substituters
-	for i := len(c.substituters) - 1; i >= 0; i-- {
-		all = append([]cache.SubstituterSetting{{URL: c.substituters[i], Keys: keysOf(settings, c.substituters[i])}}, all...)
 	}
 	var sources []cache.Source
 	seen := map[string]bool{}
@@ -90,6 +76,28 @@ func (a *app) openSubstituter(s *store.Store, reg *registry.Registry, c cacheCho
 		return nil, nil
 	}
 	return cache.NewSubstituter(s, sources, cache.PullOptions{Events: events}), nil
+}
+
+// chosenCaches are the flags' caches and the settings', with keys that all are trusted with.
+func (a *app) chosenCaches(c cacheChoice) (all []cache.SubstituterSetting, keys []narinfo.PublicKey, err error) {
+	if c.none {
+		if len(c.substituters) > 0 {
+			return nil, nil, &usageError{errors.New("--no-substitute and --substituter contradict each other")}
+		}
+		return nil, nil, nil
+	}
+	settings, err := a.cacheSettings()
+	if err != nil {
+		return nil, nil, err
+	}
+	if keys, err = parseKeys(c.keys); err != nil {
+		return nil, nil, err
+	}
+	all = settings.Substituters
+	for i := len(c.substituters) - 1; i >= 0; i-- {
+		all = append([]cache.SubstituterSetting{{URL: c.substituters[i], Keys: keysOf(settings, c.substituters[i])}}, all...)
+	}
+	return all, keys, nil
 }
 
 // keysOf are the keys that the settings have for a cache.
