@@ -67,9 +67,15 @@ func (f *Files) PlaceBelow(at string, o Origin, e Evidence) {
 	f.placed = slices.Insert(slices.Clone(f.placed), 0, Placement{At: path.Clean(at), Origin: o, Evidence: e})
 }
 
-// Unmake takes away what a build made at a path, and nothing that was laid into it since.
+// Unmake takes away what a build made at a path, and what the source has there, but nothing that was laid into it since.
 func (f *Files) Unmake(at string, b *Build) {
-	f.placed = slices.DeleteFunc(slices.Clone(f.placed), func(p Placement) bool { return p.At == path.Clean(at) && p.Origin.Build == b })
+	at = path.Clean(at)
+	f.placed = slices.DeleteFunc(slices.Clone(f.placed), func(p Placement) bool { return p.At == at && p.Origin.Build == b })
+	for i, p := range f.placed {
+		if p.Origin.Kind == Source && within(p.At, at) {
+			f.placed[i].Except = append(slices.Clone(p.Except), relative(p.At, at))
+		}
+	}
 }
 
 // Remove deletes a path and all below it.

@@ -113,7 +113,7 @@ func TestPlan(t *testing.T) {
 			},
 			component: "web",
 			want: recipe.Component{
-				Ecosystem: "node", Dir: "web", Src: []string{"web"}, Uses: []recipe.Use{{Component: "gen", Path: "dist", At: "web/node_modules/@x/api"}},
+				Ecosystem: "node", Dir: "web", Src: []string{"web", "!web/node_modules"}, Uses: []recipe.Use{{Component: "gen", Path: "dist", At: "web/node_modules/@x/api"}},
 				Build: []string{"npm run build"}, Output: map[string]string{"dist": "dist"},
 			},
 			toolchains: map[string]string{"node": "24", "npm": "11"},
