@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path"
 	"regexp"
 	"strings"
 
@@ -136,7 +138,29 @@ func (OpenAPI) Derive(r ecosystem.DeriveRequest) (*dag.Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	mounts, err := o.mounts(r)
+	if err != nil {
+		return nil, err
+	}
 	return r.Build(ecosystem.Build{
-		Inputs: []*dag.Node{jar}, Prepare: o.script(string(jar.Path())), Output: map[string]string{".": o.Into},
+		Mounts: mounts, Inputs: []*dag.Node{jar}, Prepare: o.script(string(jar.Path())), Output: map[string]string{".": o.Into},
 	})
+}
+
+// mounts lays the templates where the configuration looks for them as well, if that is outside of the source: the generator refuses a
+// configuration whose folder is not there, whatever else it is told.
+func (o options) mounts(r ecosystem.DeriveRequest) ([]dag.Mount, error) {
+	if o.Config == "" || o.Templates == "" {
+		return nil, nil
+	}
+	data, err := fs.ReadFile(r.Source.FS(), path.Join(r.Component.Dir, o.Config))
+	if err != nil {
+		return nil, err
+	}
+	at := path.Clean(templateDir(data))
+	if !path.IsAbs(at) || strings.HasPrefix(at+"/", r.SourceTop()+"/") {
+		return nil, nil
+	}
+	src, err := r.Source.Node()
+	return []dag.Mount{{From: src, Path: path.Join(r.Component.Dir, o.Templates), At: at}}, err
 }

@@ -31,6 +31,13 @@ func (Recogniser) Recognise(c plan.Command, s *plan.Stage) (bool, error) {
 		s.Notes.Remark("openapi-generator is called without a schema, a generator or an output folder", c.Evidence)
 		return true, nil
 	}
+	if g.config != "" && g.templates == "" {
+		if data, _, err := s.ReadFile(plan.Abs(c.Dir, g.config)); err == nil && path.IsAbs(templateDir(data)) {
+			if dir, ok := inTree(templateDir(data), s.Tree.HasDir); ok {
+				g.templates = path.Join(s.SourceTop(c.Dir), dir)
+			}
+		}
+	}
 	dir := s.SourceTop(c.Dir)
 	options := map[string]any{"generator": g.name}
 	var sources []string
