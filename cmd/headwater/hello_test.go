@@ -32,7 +32,7 @@ func TestPackageRuns(t *testing.T) {
 		{"", "hello from release 1, in /app, as 1000:1000\n"},
 		{"count", "started 1 times\n"},
 		{"count", "started 2 times\n"},
-		{"look", "good day\ngood day\nprocesses: /proc/1/\n"},
+		{"look", "good day\ngood day\ngood day\nprocesses: /proc/1/\n"},
 	} {
 		cmd := exec.CommandContext(t.Context(), launcher, strings.Fields(c.args)...)
 		cmd.Env = []string{"HEADWATER_STATE=" + state, "PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "LD_PRELOAD=/nonexistent.so"}

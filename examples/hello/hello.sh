@@ -8,7 +8,7 @@ count) # keeps something in the volume
   echo "$n" >/data/count
   echo "started $n times" ;;
 look)
-  cat more/polite /usr/local/lib/hello/polite
+  cat more/polite /usr/local/lib/hello/polite /usr/local/lib/hello/more/polite
   if : 2>/dev/null >/app/x || : 2>/dev/null >/x; then echo "the file system is writable" >&2; exit 1; fi
   set -- /proc/[0-9]*/
   echo "processes: $*" ;;

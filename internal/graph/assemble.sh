@@ -36,15 +36,17 @@ own() {
 
 # Makes a place at $1, a folder or (by $2) a file, where something is to be mounted.
 place() {
-  local in
-  case $1 in
-    /usr/*|/etc/*) mkdir -p "$here/over${1%/*}"; touched[${1:0:4}]=1; in=$here/over$1 ;;
-    *)
-      local parent; parent=$(enclosing "$1")
-      [ -n "$parent" ] || return 0
-      own "$parent"
-      in=${copied[$parent]}${1#"$parent"} ;;
-  esac
+  local in parent
+  parent=$(enclosing "$1")
+  if [ -n "$parent" ]; then
+    own "$parent"
+    in=${copied[$parent]}${1#"$parent"}
+  else
+    case $1 in
+      /usr/*|/etc/*) mkdir -p "$here/over${1%/*}"; touched[${1:0:4}]=1; in=$here/over$1 ;;
+      *) return 0 ;;
+    esac
+  fi
   [ -e "$in" ] && return 0
   mkdir -p "${in%/*}"
   if [ "$2" = folder ]; then mkdir "$in"; else : >"$in"; fi
@@ -58,12 +60,14 @@ while read -r path; do place "$path" folder; done <"$volumesPath"
 links=()
 while IFS=$'\t' read -r path target; do
   parent=$(enclosing "$path")
-  case $path in
-    /usr/*|/etc/*) mkdir -p "$here/over${path%/*}"; touched[${path:0:4}]=1; ln -s "$target" "$here/over$path" ;;
-    *) if [ -n "$parent" ]; then
-         own "$parent"; mkdir -p "${copied[$parent]}$(dirname "${path#"$parent"}")"; ln -s "$target" "${copied[$parent]}${path#"$parent"}"
-       else links+=("link"$'\t'"$path"$'\t'"$target"); fi ;;
-  esac
+  if [ -n "$parent" ]; then
+    own "$parent"; mkdir -p "${copied[$parent]}$(dirname "${path#"$parent"}")"; ln -s "$target" "${copied[$parent]}${path#"$parent"}"
+  else
+    case $path in
+      /usr/*|/etc/*) mkdir -p "$here/over${path%/*}"; touched[${path:0:4}]=1; ln -s "$target" "$here/over$path" ;;
+      *) links+=("link"$'\t'"$path"$'\t'"$target") ;;
+    esac
+  fi
 done <"$linksPath"
 
 {
