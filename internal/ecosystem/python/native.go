@@ -6,11 +6,12 @@ import (
 
 // native is what a package's sdist needs of the distribution, which no metadata says. Names are Debian's.
 type native struct {
-	build []string // to compile it, beyond a C compiler, its headers and the interpreter's
-	run   []string // what it is linked with or looks for when it runs
-	rust  bool     // has a part in Rust
-	cxx   bool     // has a part in C++
-	sdist bool     // publishes no wheel that fits a server, so it is compiled in any case
+	build  []string // to compile it, beyond a C compiler, its headers and the interpreter's
+	run    []string // what it is linked with or looks for when it runs
+	rust   bool     // has a part in Rust
+	cxx    bool     // has a part in C++
+	embeds bool     // is linked with the interpreter, which then is needed as a library
+	sdist  bool     // publishes no wheel that fits a server, so it is compiled in any case
 }
 
 // nativeTable says it for the packages that services use. It is asked only where an sdist is built; a wheel brings its own
@@ -68,7 +69,7 @@ func nativeTable() map[string]native {
 		"ruamel-yaml-clib":     {},
 		"tokenizers":           {rust: true, cxx: true},
 		"uvloop":               {build: []string{"autoconf", "automake", "libtool", "make"}},
-		"uwsgi":                {sdist: true},
+		"uwsgi":                {sdist: true, embeds: true},
 		"watchfiles":           {rust: true},
 		"xmlsec":               {build: []string{"libxml2-dev", "libxmlsec1-dev", "libxmlsec1-openssl", "libltdl-dev", "libssl-dev", "pkgconf"}, run: []string{"libxmlsec1-openssl", "libxml2", "libltdl7"}},
 		"zstandard":            {build: []string{"libzstd-dev"}, run: []string{"libzstd1"}},

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -113,9 +114,17 @@ func (p planner) system(b *plan.Build, sdists []string, e plan.Evidence) {
 		build, run := SystemPackages([]string{name})
 		e.Rule = name + " is compiled"
 		b.Needs = needs(b.Needs, e, build...)
+		for _, i := range b.RunNeeds {
+			if nativeTable()[NormalizeName(name)].embeds && pythonPackage.MatchString(i.Name) {
+				run = append(run, "lib"+i.Name)
+			}
+		}
 		b.RunNeeds = needs(b.RunNeeds, e, run...)
 	}
 }
+
+// pythonPackage is Debian's package of one version of the interpreter.
+var pythonPackage = regexp.MustCompile(`^python3\.[0-9]+$`)
 
 // noBinarySettings are what the project's own files say is compiled, which locking reads by itself.
 func (p planner) noBinarySettings(dir string) (all bool, names []string) {

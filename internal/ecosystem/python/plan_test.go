@@ -227,6 +227,15 @@ func TestPlanVersions(t *testing.T) {
 	}
 }
 
+// A server that has the interpreter in it needs it as a library.
+func TestPlanEmbeddedInterpreter(t *testing.T) {
+	t.Parallel()
+	p := planned(t, "Dockerfile", "FROM python:3.13\nWORKDIR /srv\nCOPY requirements.txt .\nRUN pip install -r requirements.txt\nCMD [\"uwsgi\"]\n", "requirements.txt", "uwsgi==2.0.31\n")
+	if packages := p.Recipe.Roots["runtime"].Packages; !slices.Contains(packages, "libpython3.13") || !slices.Contains(packages, "python3.13") {
+		t.Errorf("the runtime's root has %q", packages)
+	}
+}
+
 // What an sdist is compiled with is in the root that builds it, and what it is linked with in the root that runs it.
 func TestPlanSystemPackages(t *testing.T) {
 	t.Parallel()
