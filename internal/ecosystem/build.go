@@ -50,6 +50,12 @@ func (r DeriveRequest) Build(b Build) (*dag.Node, error) {
 		}
 		mounts = append(mounts, dag.Mount{From: u.Node, Path: u.Path, At: at, Writable: u.Writable})
 	}
+	for i, outer := range mounts[1:] {
+		// A store path has no place in it for another: what is to have one is a copy.
+		if slices.ContainsFunc(mounts[1:], func(m dag.Mount) bool { return strings.HasPrefix(m.At, outer.At+"/") }) && !outer.Writable {
+			mounts[i+1].Copy = true
+		}
+	}
 	env := maps.Clone(b.Env)
 	if env == nil {
 		env = map[string]string{}

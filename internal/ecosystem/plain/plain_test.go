@@ -70,3 +70,32 @@ func TestNoOptions(t *testing.T) {
 		}
 	}
 }
+
+// What has another in it is a copy, since a store path cannot get a place for that.
+func TestUsesInOneAnother(t *testing.T) {
+	maker := new(dag.Maker)
+	var nodes []*dag.Node
+	for _, name := range []string{"root", "source", "site", "page"} {
+		n, err := maker.Text(name, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nodes = append(nodes, n)
+	}
+	use := func(at string, n *dag.Node) ecosystem.Used {
+		return ecosystem.Used{Use: recipe.Use{Component: "x", At: at}, Node: n}
+	}
+	n, err := plain.New().Derive(ecosystem.DeriveRequest{
+		Name: "docs", Recipe: &recipe.Recipe{Name: "hello", Release: "1.0"}, Maker: maker, Root: nodes[0], Source: tree{nodes[1]},
+		Uses: []ecosystem.Used{use("server/site", nodes[2]), use("server/site/app.html", nodes[3])},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Join(n.Drv.Args, "\n")
+	for _, want := range []string{`--bind "$T/.layers/1" '/build/src/server/site'`, "--ro-bind '" + string(nodes[3].Path()) + "' '/build/src/server/site/app.html'"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the way in does not say %s:\n%s", want, text)
+		}
+	}
+}
