@@ -73,16 +73,28 @@ func sources(s Service) []source {
 	return nil
 }
 
-// defaultOf is what the service's client takes when nothing is set.
+// finding marks the context of what is read to find a default.
+type finding struct{}
+
+// defaultOf is what the service's client takes when nothing is set. Where that is read out of a package, fetching the package may want
+// another service's default, which would be read out of a package as well: that one stays unknown, or each would wait for the other.
 func (r *Registry) defaultOf(ctx context.Context, s Service) ([]Base, error) {
 	o := r.defaults[s]
 	if o == nil {
 		return nil, &UnknownError{Service: s}
 	}
-	o.Lock()
+	within := ctx.Value(finding{}) != nil
+	if !within {
+		o.Lock()
+	} else if !o.TryLock() {
+		return nil, &UnknownError{Service: s}
+	}
 	defer o.Unlock()
 	if !o.done {
-		bases, err := r.findDefault(ctx, s)
+		bases, err := r.findDefault(ctx, s, !within)
+		if within && err != nil {
+			return nil, err // a package may tell another time
+		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -91,7 +103,8 @@ func (r *Registry) defaultOf(ctx context.Context, s Service) ([]Base, error) {
 	return o.bases, o.err
 }
 
-func (r *Registry) findDefault(ctx context.Context, s Service) ([]Base, error) {
+// findDefault looks on the machine and, if it may, in packages.
+func (r *Registry) findDefault(ctx context.Context, s Service, packages bool) ([]Base, error) {
 	for _, src := range sources(s) {
 		for _, name := range r.machine.expand(src.globs) {
 			data, err := r.machine.read(name)
@@ -110,10 +123,10 @@ func (r *Registry) findDefault(ctx context.Context, s Service) ([]Base, error) {
 	}
 	unknown := &UnknownError{Service: s}
 	for _, src := range sources(s) {
-		if src.pkg == "" || r.options.ClientFile == nil || r.mirrors.only {
+		if src.pkg == "" || r.options.ClientFile == nil || r.mirrors.only || !packages {
 			continue
 		}
-		data, err := r.options.ClientFile(ctx, src.pkg, src.file)
+		data, err := r.options.ClientFile(context.WithValue(ctx, finding{}, s), src.pkg, src.file)
 		if err != nil {
 			unknown.Cause = err
 			continue

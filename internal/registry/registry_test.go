@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -339,6 +340,38 @@ func TestClientFile(t *testing.T) {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("error %v, want that the context was cancelled", err)
 		}
+	}
+}
+
+// To read a client's package a Debian file is fetched. Where its mirror fails, the snapshot service is the next to be asked, whose address
+// stands in a package as well: nobody waits for himself, alone or crosswise.
+func TestClientFileWhoseOwnFetchAsksOn(t *testing.T) {
+	var r *registry.Registry
+	var reading sync.Mutex // whoever reads packages reads one list of them
+	options := registry.Options{ClientFile: func(ctx context.Context, pkg, file string) ([]byte, error) {
+		reading.Lock()
+		defer reading.Unlock()
+		for range r.Addresses(ctx, deb) { // all of them fail
+		}
+		return nil, errors.New("the mirror is down")
+	}}
+	r = open(t, machine(nil, nil), options).At(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		var group sync.WaitGroup
+		for _, a := range []artifact.Artifact{npmFile, deb, wheel, deb} {
+			group.Go(func() {
+				for range r.Addresses(context.Background(), a) {
+				}
+			})
+		}
+		group.Wait()
+	}()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Fatal("somebody waits for himself")
 	}
 }
 
