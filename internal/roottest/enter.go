@@ -27,6 +27,18 @@ func Run(lockFile, name string, run func() int) int {
 	return 1
 }
 
+// insideAt is where the machine's own root stands inside.
+const insideAt = "/.machine"
+
+// MachineRoot is the machine's own root folder, wherever this process is: what its user's settings say of registries stands there, some
+// of it in /usr.
+func MachineRoot() string {
+	if *entered {
+		return insideAt
+	}
+	return "/"
+}
+
 // enter replaces this process by the same one inside the root. It returns only if that fails.
 func enter(lockFile, name string) error {
 	data, err := os.ReadFile(lockFile)
@@ -55,7 +67,7 @@ func enter(lockFile, name string) error {
 	if err != nil {
 		return err
 	}
-	args = append(args, machine...)
+	args = append(append(args, machine...), "--ro-bind", "/", insideAt)
 	wd, err := os.Getwd()
 	if err != nil {
 		return err

@@ -111,7 +111,7 @@ func (p *Project) connect(date time.Time) {
 	home, err := os.UserHomeDir()
 	p.must(err)
 	reg, err := registry.Open(
-		registry.Machine{Env: os.Getenv, Home: home, Root: os.DirFS("/")},
+		registry.Machine{Env: os.Getenv, Home: home, Root: os.DirFS(roottest.MachineRoot())},
 		registry.Options{ClientFile: func(ctx context.Context, pkg, file string) ([]byte, error) {
 			return p.resolver.File(ctx, "stable", pkg, file)
 		}},
