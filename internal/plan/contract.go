@@ -322,12 +322,8 @@ var dataPath = regexp.MustCompile("[\"'`](?:\\./)?data/[A-Za-z0-9._-]+[\"'`]")
 
 // keepsData looks for a source file that names several paths in data, as defaults of settings do.
 func (t *Tree) keepsData() (Evidence, bool) {
-	for _, f := range t.files {
-		if !slices.Contains([]string{".go", ".py", ".rs", ".rb", ".php", ".java", ".kt", ".cs", ".ex"}, path.Ext(f)) || Aside(f) != "" || strings.Contains(f, "test") {
-			continue
-		}
-		data, err := t.Read(f)
-		if err != nil || len(data) > maxSource || !bytes.Contains(data, []byte("data/")) {
+	for f, data := range t.sources([]string{".go", ".py", ".rs", ".rb", ".php", ".java", ".kt", ".cs", ".ex"}) {
+		if !bytes.Contains(data, []byte("data/")) {
 			continue
 		}
 		if found := dataPath.FindAllIndex(data, -1); len(found) > 1 {

@@ -81,7 +81,7 @@ func sourceTypes() []string {
 	return []string{".go", ".py", ".rs", ".ts", ".js", ".mjs", ".rb", ".php", ".java", ".kt", ".cs", ".ex"}
 }
 
-// maxSource is the largest source file in which routes are looked for, in bytes.
+// maxSource is the largest source file that is looked into, in bytes.
 const maxSource = 256 << 10
 
 // healthRoutes are the routes of a tree that are named for health, best first, and where they stand.
@@ -100,19 +100,26 @@ func (t *Tree) healthRoute() (route string, e Evidence, others []string) {
 	return found.routes[0], found.where[found.routes[0]], found.routes[1:]
 }
 
+// sources gives the service's own source files whose names have one of the ends, with their bytes: none that are aside, tests, built or too
+// large.
+func (t *Tree) sources(ends []string) iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		for _, f := range t.files {
+			if !slices.Contains(ends, path.Ext(f)) || Aside(f) != "" || strings.Contains(f, "test") || strings.Contains(f, "node_modules/") || strings.Contains(f, ".min.") {
+				continue
+			}
+			if data, err := t.Read(f); err == nil && len(data) <= maxSource && !yield(f, data) {
+				return
+			}
+		}
+	}
+}
+
 // findHealthRoutes looks through the sources that are not aside and not a user interface's.
 func (t *Tree) findHealthRoutes() healthRoutes {
 	rank := map[string]int{}
 	where := map[string]Evidence{}
-	types := sourceTypes()
-	for _, f := range t.files {
-		if !slices.Contains(types, path.Ext(f)) || Aside(f) != "" || strings.Contains(f, "test") || strings.Contains(f, "node_modules/") || strings.Contains(f, ".min.") {
-			continue
-		}
-		data, err := t.Read(f)
-		if err != nil || len(data) > maxSource {
-			continue
-		}
+	for f, data := range t.sources(sourceTypes()) {
 		for line, r := range routes(data) {
 			if _, ok := rank[r]; !ok {
 				rank[r] = routeRank(r)
