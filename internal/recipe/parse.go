@@ -97,6 +97,7 @@ func (r *Recipe) Check() []string {
 		}
 		c.runtime("services."+name+".root", s.Root)
 	}
+	c.checks()
 	for key, by := range sorted(r.Replace) {
 		c.replacement(key, by)
 	}

@@ -89,6 +89,56 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+const checked = small + `browser: build
+checks:
+  - name: page
+    repeat: true
+    request: {path: /, contains: [x], capture: {TOKEN: /a/b, CSRF: "cookie:csrf"}}
+  - name: sign in
+    browser: [{open: /}, {fill: {Name: a}}, {press: Go}, {see: Hello}]
+  - name: application
+    oauth2: {client-id: a, redirect: "http://app.invalid/cb", scopes: [email]}
+allow-logs: ["^x"]
+`
+
+// Each case changes one thing in valid checks.
+func TestParseRefusesChecks(t *testing.T) {
+	r, err := recipe.Parse([]byte(checked))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Front() != "server" || !r.NeedsBrowser() {
+		t.Errorf("the front is %q; takes a browser: %t", r.Front(), r.NeedsBrowser())
+	}
+	for name, c := range map[string]struct{ old, new, want string }{
+		"no browser":        {"browser: build\n", "", "browser: is missing"},
+		"unknown browser":   {"browser: build\n", "browser: x\n", `browser: no root is named "x"`},
+		"a name twice":      {"name: sign in", "name: page", `two checks named "page"`},
+		"no kind":           {"    request: {path: /, contains: [x], capture: {TOKEN: /a/b, CSRF: \"cookie:csrf\"}}\n", "", "has 0 of request"},
+		"relative path":     {"path: /,", "path: x,", `"x" is no path`},
+		"two bodies":        {"path: /,", "path: /, body: x, form: {a: b},", "has 2 of json, form and body"},
+		"odd status":        {"path: /,", "path: /, status: 99,", "99 is no HTTP status"},
+		"odd method":        {"path: /,", "path: /, method: get,", "is no HTTP method"},
+		"odd capture":       {"/a/b", "a/b", "is no JSON pointer"},
+		"two groups":        {"/a/b", "'match:(a)(b)'", "has 2 groups"},
+		"odd expression":    {"/a/b", "'match:('", "capture.TOKEN"},
+		"two in a step":     {"{open: /}", "{open: /, see: x}", "has 2 of open"},
+		"unknown process":   {"repeat: true", "process: x", `is named "x"`},
+		"relative redirect": {"http://app.invalid/cb", "/cb", "oauth2.redirect"},
+		"odd pattern":       {"^x", "(", "allow-logs[0]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if !strings.Contains(checked, c.old) {
+				t.Fatalf("the valid recipe has no %q", c.old)
+			}
+			_, err := recipe.Parse([]byte(strings.Replace(checked, c.old, c.new, 1)))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error does not say %q: %v", c.want, err)
+			}
+		})
+	}
+}
+
 func TestParseTellsAllProblems(t *testing.T) {
 	bad := strings.NewReplacer("root: build\n    src: [schema", "root: x\n    src: [schema", "port: 8000", "port: -1").Replace(small)
 	_, err := recipe.Parse([]byte(bad))
@@ -103,6 +153,7 @@ func TestParseTellsAllProblems(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(small))
+	f.Add([]byte(checked))
 	f.Add([]byte("headwater: 1\ncomponents: {a: {uses: [{component: a}]}}"))
 	f.Add([]byte("a: &a [*a]"))
 	f.Fuzz(func(t *testing.T, data []byte) {

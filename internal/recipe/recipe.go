@@ -26,6 +26,10 @@ type Recipe struct {
 	Package    Package              `yaml:"package"`
 	Services   map[string]Service   `yaml:"services,omitempty"`
 
+	Browser   string   `yaml:"browser,omitempty"`    // name of the root that has Chromium, for checks; "" if none needs it
+	Checks    []Check  `yaml:"checks,omitempty"`     // what "headwater verify" does with the running service, in this order
+	AllowLogs []string `yaml:"allow-logs,omitempty"` // regular expressions of log lines that are no faults, though they look like some
+
 	Replace map[string]Replacement `yaml:"replace,omitempty"` // by what they are of, see Replaced: what is taken in place of artifacts
 }
 

@@ -55,13 +55,16 @@ func TestSchemaHasTheTypesKeys(t *testing.T) {
 		return s.Properties["package"].Ref
 	}
 	component, pkg := def("component"), def("package")
+	check := s.Properties["checks"].Items2020.Ref
 	for name, c := range map[string]struct {
 		schema *jsonschema.Schema
 		value  any
 	}{
 		"recipe": {s, recipe.Recipe{}}, "root": {def("root"), recipe.Root{}}, "component": {component, recipe.Component{}},
 		"service": {def("service"), recipe.Service{}}, "package": {pkg, recipe.Package{}}, "replacement": {def("replacement"), recipe.Replacement{}},
-		"use":     {component.Properties["uses"].Items2020.Ref, recipe.Use{}},
+		"use":   {component.Properties["uses"].Items2020.Ref, recipe.Use{}},
+		"check": {check, recipe.Check{}}, "request": {check.Properties["request"].Ref, recipe.Request{}},
+		"step": {check.Properties["browser"].Items2020.Ref, recipe.Step{}}, "oauth2": {check.Properties["oauth2"].Ref, recipe.OAuth2{}},
 		"process": {pkg.Properties["processes"].AdditionalProperties.(*jsonschema.Schema).Ref, recipe.Process{}},
 	} {
 		if diff := cmp.Diff(keysOf(c.value), slices.Sorted(maps.Keys(c.schema.Properties))); diff != "" {
@@ -86,6 +89,11 @@ func TestSchemaAcceptsAndRefuses(t *testing.T) {
 		"replacement":   {strings.Replace(good, "package:", "replace: {\"npm:a@1\": {version: \"2\"}}, package:", 1), true},
 		"no key":        {strings.Replace(good, "package:", "replace: {\"a@1\": {version: \"2\"}}, package:", 1), false},
 		"two places":    {strings.Replace(good, "package:", "replace: {\"npm:a@1\": {version: \"2\", file: a}}, package:", 1), false},
+		"checks":        {strings.Replace(good, "package:", `browser: r, checks: [{name: a, request: {path: /, capture: {A: /b, B: "cookie:c"}}}, {name: b, browser: [{open: /}]}], allow-logs: [x], package:`, 1), true},
+		"no check":      {strings.Replace(good, "package:", "checks: [{name: a}], package:", 1), false},
+		"two in one":    {strings.Replace(good, "package:", "browser: r, checks: [{name: a, request: {path: /}, browser: [{open: /}]}], package:", 1), false},
+		"two in a step": {strings.Replace(good, "package:", "browser: r, checks: [{name: a, browser: [{open: /, see: x}]}], package:", 1), false},
+		"odd capture":   {strings.Replace(good, "package:", "checks: [{name: a, request: {path: /, capture: {A: b}}}], package:", 1), false},
 		"relative path": {strings.Replace(good, "/a: c", "a: c", 1), false},
 	} {
 		var doc any
