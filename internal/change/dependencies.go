@@ -1,6 +1,7 @@
 package change
 
 import (
+	"cmp"
 	"maps"
 	"regexp"
 	"slices"
@@ -56,6 +57,9 @@ func locked(f map[place]fact, l *lock.File) {
 	for _, c := range l.Components {
 		for _, a := range c.Artifacts {
 			d.add(string(a.Ecosystem), a.Name, version(a), e)
+		}
+		for _, a := range c.Downloads {
+			d.add(string(a.Ecosystem), a.Name, cmp.Or(a.By.String(), a.Hint)+" "+a.Hash.SRI(), e)
 		}
 		for _, folder := range c.Folders {
 			d.add(string(folder.Ecosystem), folder.Name, folder.By.String(), e)

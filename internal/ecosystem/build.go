@@ -35,7 +35,7 @@ func (r DeriveRequest) SourceTop() string {
 // Dir is the absolute path of the component's folder during the build.
 func (r DeriveRequest) Dir() string { return path.Join(r.SourceTop(), r.Component.Dir) }
 
-// Build makes the component's derivation: a copy of the source, what it uses laid into it, the recipe's commands
+// Build makes the component's derivation: a copy of the source, what it uses and downloads laid into it, the recipe's commands
 // (or b's), and the recipe's outputs (or b's) copied to $out.
 func (r DeriveRequest) Build(b Build) (*dag.Node, error) {
 	src, err := r.Source.Node()
@@ -49,6 +49,13 @@ func (r DeriveRequest) Build(b Build) (*dag.Node, error) {
 			at = path.Join(r.SourceTop(), at)
 		}
 		mounts = append(mounts, dag.Mount{From: u.Node, Path: u.Path, At: at, Writable: u.Writable})
+	}
+	for _, a := range r.Lock.Downloads {
+		n, err := r.Maker.Fetch(a.Artifact())
+		if err != nil {
+			return nil, fmt.Errorf("derive component %s: %w", r.Name, err)
+		}
+		mounts = append(mounts, dag.Mount{From: n, At: path.Join(r.Dir(), strings.TrimPrefix(a.Name, r.Name+"/")), Copy: true})
 	}
 	for i, outer := range mounts[1:] {
 		// A store path has no place in it for another: what is to have one is a copy.

@@ -35,9 +35,10 @@ type File struct {
 
 // Component pins what one component needs.
 type Component struct {
-	Inputs    map[string]nix.Hash `json:"inputs"`            // the upstream's files that were read: path in the source → hash of the bytes, empty if it was looked for and not there
-	Artifacts []Artifact          `json:"artifacts"`         // sorted by ecosystem, name, version, file
-	Folders   []Folder            `json:"folders,omitempty"` // of the source, that stand in for packages; sorted by name
+	Inputs    map[string]nix.Hash `json:"inputs"`              // the upstream's files that were read: path in the source → hash of the bytes, empty if it was looked for and not there
+	Artifacts []Artifact          `json:"artifacts"`           // sorted by ecosystem, name, version, file
+	Downloads []Artifact          `json:"downloads,omitempty"` // what the recipe downloads for it; each is named COMPONENT/PATH, by the place that it has in the component's folder; sorted by it
+	Folders   []Folder            `json:"folders,omitempty"`   // of the source, that stand in for packages; sorted by name
 	Data      json.RawMessage     `json:"data,omitempty"`
 }
 
@@ -105,7 +106,7 @@ func (f *File) Replaced() []string {
 // replaced is a line of File.Replaced.
 func (a Artifact) replaced() string {
 	up := a.Upstream()
-	text := fmt.Sprintf("%s %s %s: %s", up.Ecosystem, up.Name, up.Version, a.By)
+	text := strings.TrimSpace(fmt.Sprint(up.Ecosystem, " ", up.Name, " ", up.Version)) + ": " + a.By.String()
 	if a.Instead == (Instead{}) {
 		return text + ", the same bytes (" + a.File + ")"
 	}
@@ -231,7 +232,7 @@ func (f *File) lists() func(func(string, []Artifact) bool) {
 			}
 		}
 		for _, n := range slices.Sorted(maps.Keys(f.Components)) {
-			if !yield("components."+n, f.Components[n].Artifacts) {
+			if !yield("components."+n, f.Components[n].Artifacts) || !yield("components."+n, f.Components[n].Downloads) {
 				return
 			}
 		}

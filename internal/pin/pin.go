@@ -199,6 +199,7 @@ func (p *pinner) components(ctx context.Context) error {
 				return
 			}
 			locked[i].Inputs = seen.inputs
+			locked[i].Downloads, errs[i] = p.downloads(ctx, name, c)
 		})
 	}
 	wg.Wait()

@@ -17,6 +17,7 @@ import (
 	"headwater/internal/ecosystem"
 	"headwater/internal/ecosystem/golang"
 	"headwater/internal/ecosystem/node"
+	"headwater/internal/ecosystem/plain"
 	"headwater/internal/event"
 	"headwater/internal/lock"
 	"headwater/internal/nix"
@@ -84,11 +85,12 @@ func project(t *testing.T, replace map[string]recipe.Replacement) pin.Config {
 		Components: map[string]recipe.Component{
 			"npm":  {Ecosystem: "node", Root: "r", Dir: "npm"},
 			"pnpm": {Ecosystem: "node", Root: "r", Dir: "pnpm"},
+			"data": {Ecosystem: "plain", Root: "r", Download: map[string]string{"map/world.bin": "https://files.example/world-3.bin"}},
 		},
 	}
 	return pin.Config{
-		Recipe: r, Ecosystems: []ecosystem.Ecosystem{golang.New(), node.New()}, Roots: roots{}, Now: time.Unix(0, 0), Events: func(event.Event) {},
-		Network: &shelf{dir: t.TempDir(), recipe: r, files: map[string]string{"url https://old.example/a.tgz": "a", "url https://old.example/b.tgz": "b", "file a.deb": "deb"}},
+		Recipe: r, Ecosystems: []ecosystem.Ecosystem{golang.New(), node.New(), plain.New()}, Roots: roots{}, Now: time.Unix(0, 0), Events: func(event.Event) {},
+		Network: &shelf{dir: t.TempDir(), recipe: r, files: map[string]string{"url https://old.example/a.tgz": "a", "url https://old.example/b.tgz": "b", "file a.deb": "deb", "world.bin": "world", "file other.bin": "other"}},
 		Source: fstest.MapFS{
 			"npm/package-lock.json": {Data: []byte(`{"lockfileVersion":3,"packages":{"node_modules/a":{"version":"1.0.0","integrity":"` + sri("a") + `"}}}`)},
 			"npm/package.json":      {Data: []byte("{}")},
@@ -112,6 +114,7 @@ func TestReplace(t *testing.T) {
 		"other bytes":           {map[string]recipe.Replacement{"npm:a@1.0.0": other}, []string{"npm a 1.0.0: url https://old.example/b.tgz (a-1.0.0.tgz " + nix.Sum(nix.SHA256, []byte("b")).SRI() + ") instead of " + sri("a")}, ""},
 		"not for pnpm":          {map[string]recipe.Replacement{"npm:p@1.0.0": other}, nil, "lock component pnpm: replace npm:p@1.0.0: url https://old.example/b.tgz has other bytes"},
 		"no version for pnpm":   {map[string]recipe.Replacement{"npm:p": {Version: "2.0.0"}}, nil, "version 2.0.0 cannot stand in here"},
+		"a download":            {map[string]recipe.Replacement{"url:data/map/world.bin": {File: "other.bin"}}, []string{"url data/map/world.bin: file other.bin (world.bin " + nix.Sum(nix.SHA256, []byte("other")).SRI() + ") instead of from https://files.example/world-3.bin"}, ""},
 		"of nothing":            {map[string]recipe.Replacement{"npm:a@2.0.0": old, "npm:b@1": old}, nil, "replace.npm:a@2.0.0: matches nothing in the locks; remove it (they have npm:a@1.0.0)\nreplace.npm:b@1: matches nothing in the locks; remove it"},
 		"gone as well":          {map[string]recipe.Replacement{"npm:a@1.0.0": {File: "x"}, "npm:p@1.0.0": {File: "y"}}, nil, "lock component npm: npm a 1.0.0 (a-1.0.0.tgz): not on the shelf"},
 		"a version that is not": {map[string]recipe.Replacement{"npm:a@1.0.0": {Version: "3.0.0"}}, nil, "npm a: not on the shelf"},

@@ -66,7 +66,7 @@ func (r *replacements) previous(f *lock.File) *lock.File {
 		out.Toolchains[name] = r.current(list)
 	}
 	for name, c := range out.Components {
-		c.Artifacts = r.current(c.Artifacts)
+		c.Artifacts, c.Downloads = r.current(c.Artifacts), r.current(c.Downloads)
 		out.Components[name] = c
 	}
 	return &out
@@ -136,6 +136,7 @@ func (p *pinner) replace(ctx context.Context) error {
 	for _, name := range slices.Sorted(maps.Keys(p.out.Components)) {
 		c := p.out.Components[name]
 		c.Artifacts = each("component "+name, p.Previous.Components[name].Artifacts, c.Artifacts)
+		c.Downloads = each("component "+name, p.Previous.Components[name].Downloads, c.Downloads)
 		p.out.Components[name] = c
 	}
 	if err := errors.Join(errs...); err != nil {

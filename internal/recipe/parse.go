@@ -187,8 +187,15 @@ func (c *checker) component(name string, comp Component) {
 	if comp.Ecosystem == "" {
 		c.addf(at+".ecosystem", "is missing")
 	}
-	if len(comp.Src) == 0 {
+	if len(comp.Src) == 0 && len(comp.Download) == 0 {
 		c.addf(at+".src", "names no file, so the component would see none")
+	}
+	for file, address := range sorted(comp.Download) {
+		c.inside(at+".download."+file, file)
+		if file == "." || path.Clean(file) != file {
+			c.addf(at+".download."+file, "is not the path of a file, as short as it can be written")
+		}
+		c.address(at+".download."+file, address)
 	}
 	for i, u := range comp.Uses {
 		at := fmt.Sprintf("%s.uses[%d]", at, i)

@@ -13,6 +13,7 @@ func (r *Recipe) Pinned() (nix.Hash, error) {
 	type component struct {
 		Ecosystem, Root, Dir, At string
 		Options                  map[string]any
+		Download                 map[string]string `json:",omitempty"`
 	}
 	parts := struct {
 		Toolchains map[string]string
@@ -21,7 +22,7 @@ func (r *Recipe) Pinned() (nix.Hash, error) {
 		Replace    map[string]Replacement `json:",omitempty"`
 	}{r.Toolchains, r.Roots, map[string]component{}, r.Replace}
 	for name, c := range r.Components {
-		parts.Components[name] = component{c.Ecosystem, c.Root, c.Dir, c.At, c.Options}
+		parts.Components[name] = component{c.Ecosystem, c.Root, c.Dir, c.At, c.Options, c.Download}
 	}
 	b, err := json.Marshal(parts) // sorts the keys of maps
 	if err != nil {

@@ -44,15 +44,16 @@ type Root struct {
 
 // Component is one thing to build.
 type Component struct {
-	Ecosystem string            `yaml:"ecosystem"`        // "go", "node", "python", "openapi"
-	Root      string            `yaml:"root"`             // name of the root it is built in
-	Dir       string            `yaml:"dir,omitempty"`    // its folder in the source; "" means the top
-	At        string            `yaml:"at,omitempty"`     // absolute path of the source's top during the build; "" means SourceDir
-	Src       []string          `yaml:"src"`              // globs of the files it sees, "!" in front excludes; ** crosses folders
-	Uses      []Use             `yaml:"uses,omitempty"`   // outputs of other components, laid into its source
-	Env       map[string]string `yaml:"env,omitempty"`    // environment of its commands
-	Build     []string          `yaml:"build,omitempty"`  // shell commands, run in Dir
-	Output    map[string]string `yaml:"output,omitempty"` // path in the output → path after the build, relative to Dir
+	Ecosystem string            `yaml:"ecosystem"`          // "go", "node", "python", "openapi"
+	Root      string            `yaml:"root"`               // name of the root it is built in
+	Dir       string            `yaml:"dir,omitempty"`      // its folder in the source; "" means the top
+	At        string            `yaml:"at,omitempty"`       // absolute path of the source's top during the build; "" means SourceDir
+	Src       []string          `yaml:"src,omitempty"`      // globs of the files it sees, "!" in front excludes; ** crosses folders
+	Download  map[string]string `yaml:"download,omitempty"` // files that are downloaded and pinned: path, relative to Dir → http or https address
+	Uses      []Use             `yaml:"uses,omitempty"`     // outputs of other components, laid into its source
+	Env       map[string]string `yaml:"env,omitempty"`      // environment of its commands
+	Build     []string          `yaml:"build,omitempty"`    // shell commands, run in Dir
+	Output    map[string]string `yaml:"output,omitempty"`   // path in the output → path after the build, relative to Dir
 	Options   map[string]any    `yaml:"options,omitempty"`
 }
 

@@ -179,9 +179,14 @@ func (c *checker) replacement(key string, r Replacement) {
 	case r.File != "":
 		c.inside(at+".file", r.File)
 	case r.URL != "":
-		u, err := url.Parse(strings.ReplaceAll(r.URL, filePlaceholder, "file"))
-		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.Fragment != "" {
-			c.addf(at+".url", "is not an http or https address without credentials and fragment")
-		}
+		c.address(at+".url", strings.ReplaceAll(r.URL, filePlaceholder, "file"))
+	}
+}
+
+// address checks where a file is downloaded from.
+func (c *checker) address(where, s string) {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.Fragment != "" {
+		c.addf(where, "is not an http or https address without credentials and fragment")
 	}
 }

@@ -25,6 +25,9 @@ func (Ecosystem) Derive(r ecosystem.DeriveRequest) (*dag.Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(r.Component.Download) > 0 {
+		return nil, errors.New("a Python environment downloads no files of its own: have another component do it, and use that")
+	}
 	d, files, err := parseData(r.Lock)
 	if err != nil {
 		return nil, err
