@@ -32,7 +32,7 @@ type server struct {
 
 // startPostgreSQL starts a server on a free loopback port, makes the database on first use, and adds what the recipe asks
 // for to the service's environment.
-func (r *runner) startPostgreSQL(ctx context.Context, name string, s recipe.Service) error {
+func (r *Runner) startPostgreSQL(ctx context.Context, name string, s recipe.Service) error {
 	bins, err := filepath.Glob(r.Roots[s.Root] + "/usr/lib/postgresql/*/bin/postgres")
 	if err != nil || len(bins) != 1 {
 		return errors.Join(fmt.Errorf("root %s has %d PostgreSQL servers, want one", s.Root, len(bins)), err)
@@ -164,7 +164,7 @@ func (s server) ready(ctx context.Context, p *process) error {
 }
 
 // spawnInside spawns a bubblewrap command whose signals must go to the process inside: bubblewrap itself would just die.
-func (r *runner) spawnInside(ctx context.Context, name string, cmd *exec.Cmd, stop syscall.Signal) (*process, error) {
+func (r *Runner) spawnInside(ctx context.Context, name string, cmd *exec.Cmd, stop syscall.Signal) (*process, error) {
 	read, write, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -172,7 +172,7 @@ func (r *runner) spawnInside(ctx context.Context, name string, cmd *exec.Cmd, st
 	defer read.Close()
 	cmd.ExtraFiles = []*os.File{write}
 	cmd.Args = slices.Insert(cmd.Args, slices.Index(cmd.Args, "--"), "--info-fd", "3")
-	p, err := r.spawn(ctx, name, cmd, stop)
+	p, err := r.spawn(ctx, &process{name: name, cmd: cmd, signal: stop})
 	if err := errors.Join(err, write.Close()); err != nil {
 		return nil, err
 	}

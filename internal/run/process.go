@@ -8,9 +8,9 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -20,44 +20,74 @@ const tailLines = 30
 
 // process is a running child. Its goroutine ends, and done is closed, when the child has ended.
 type process struct {
-	name   string
-	cmd    *exec.Cmd
-	signal syscall.Signal // asks it to stop
-	target int            // process that gets the signal
-	out    *output
-	done   chan struct{}
-	err    error // set before done is closed
+	name     string
+	cmd      *exec.Cmd
+	signal   syscall.Signal // asks it to stop
+	once     bool           // it is to end by itself
+	target   int            // process that gets the signal
+	out      *output
+	stopping atomic.Bool // it was asked to end
+	done     chan struct{}
+	err      error // set before done is closed
 }
 
-// spawn starts cmd in a process group of its own, with its output in the log and on Logs.
-func (r *runner) spawn(ctx context.Context, name string, cmd *exec.Cmd, stop syscall.Signal) (*process, error) {
+// spawn starts p's command in a process group of its own, with its output in the log and on Logs. What it did since Open is in one log.
+func (r *Runner) spawn(ctx context.Context, p *process) (*process, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Dir(r.logPath(name)), 0o700); err != nil {
-		return nil, fmt.Errorf("start %s: %w", name, err)
+	if err := os.MkdirAll(r.LogDir, 0o700); err != nil {
+		return nil, fmt.Errorf("start %s: %w", p.name, err)
 	}
-	log, err := os.OpenFile(r.logPath(name), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	mode := os.O_TRUNC
+	if r.logged[p.name] {
+		mode = os.O_APPEND
+	}
+	log, err := os.OpenFile(r.LogPath(p.name), os.O_CREATE|os.O_WRONLY|mode, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("start %s: %w", name, err)
+		return nil, fmt.Errorf("start %s: %w", p.name, err)
 	}
-	p := &process{name: name, cmd: cmd, signal: stop, out: &output{prefix: name + " | ", log: log, to: r.Logs}, done: make(chan struct{})}
-	cmd.Stdout, cmd.Stderr = p.out, p.out
+	r.logged[p.name] = true
+	p.out = &output{prefix: p.name + " | ", log: log, to: r.Logs, left: r.LogLimit, limited: r.LogLimit > 0}
+	p.out.over = func() { r.tellDead(&LogLimitError{Process: p.name, Limit: r.LogLimit, Log: r.LogPath(p.name)}) }
+	p.done = make(chan struct{})
+	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	// The group lets all of it be killed. Should this program be killed itself, its children are told.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
-	cmd.WaitDelay = time.Second
-	if err := cmd.Start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("start %s: %w", name, err), log.Close())
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	p.cmd.WaitDelay = time.Second
+	if err := p.cmd.Start(); err != nil {
+		return nil, errors.Join(fmt.Errorf("start %s: %w", p.name, err), log.Close())
 	}
-	p.target = cmd.Process.Pid
+	p.target = p.cmd.Process.Pid
 	r.running = append(r.running, p)
 	go func() {
-		p.err = cmd.Wait()
+		p.err = p.cmd.Wait()
 		p.err = errors.Join(p.err, p.out.close())
-		r.ended <- ended{name, p.err}
+		if !p.once && !p.stopping.Load() {
+			r.tellDead(r.endedError(p))
+		}
 		close(p.done)
 	}()
 	return p, nil
+}
+
+// tellDead keeps the first such error: those that follow may be of it.
+func (r *Runner) tellDead(err error) {
+	r.once.Do(func() {
+		r.death = err
+		close(r.died)
+	})
+}
+
+// LogLimitError says that a process printed more than it may.
+type LogLimitError struct {
+	Process string
+	Limit   int64 // bytes
+	Log     string
+}
+
+func (e *LogLimitError) Error() string {
+	return fmt.Sprintf("%s printed more than %d bytes; the log: %s", e.Process, e.Limit, e.Log)
 }
 
 // stop asks the process to end and kills its group where it has not within the time given.
@@ -67,6 +97,7 @@ func (p *process) stop(within time.Duration) error {
 		return nil
 	default:
 	}
+	p.stopping.Store(true)
 	if err := syscall.Kill(p.target, p.signal); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("stop %s: %w", p.name, err)
 	}
@@ -89,8 +120,11 @@ type output struct {
 	prefix string
 	log    *os.File
 	to     io.Writer
+	over   func() // called, once, when more was written than is left
 
 	mu      sync.Mutex
+	limited bool  // left counts
+	left    int64 // bytes that may still be written
 	partial []byte
 	last    []string
 }
@@ -101,6 +135,14 @@ const maxLine = 8 << 10
 func (o *output) Write(b []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.limited && o.left < int64(len(b)) {
+		if o.left >= 0 {
+			o.left = -1
+			o.over()
+		}
+		return len(b), nil // what is printed beyond is lost, but whoever prints it does not block until it is ended
+	}
+	o.left -= int64(len(b))
 	if _, err := o.log.Write(b); err != nil {
 		return 0, err
 	}

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -36,6 +37,10 @@ type Config struct {
 	Events   event.Sink
 	Ready    func(Service) // called once everything is healthy
 	Wait     time.Duration // how long to wait for each health check; 0 means two minutes
+	StopWait time.Duration // how long a process may take to end once it was asked to; 0 means stopTime
+	Volumes  string        // folder of the package's volumes; "" means volumes in State
+	LogDir   string        // folder of the processes' logs; "" means log in State
+	LogLimit int64         // bytes that one process may print; 0 means no limit
 }
 
 // Service is what is told about a running service.
@@ -50,19 +55,11 @@ const stopTime = 20 * time.Second
 // Run starts everything, calls Ready, and blocks until ctx is done or a process ends by itself, which is an error. It
 // returns when all processes are gone.
 func Run(ctx context.Context, c Config) (err error) {
-	if c.Wait == 0 {
-		c.Wait = 2 * time.Minute
-	}
-	if err := os.MkdirAll(c.State, 0o700); err != nil {
+	r, err := Open(c)
+	if err != nil {
 		return fmt.Errorf("run %s: %w", c.Recipe.Name, err)
 	}
-	r := &runner{Config: c, env: map[string]string{}, ended: make(chan ended, len(c.Recipe.Services)+len(c.Recipe.Package.Processes)+1)}
-	// Processes are stopped after those that were started later.
-	defer func() {
-		for _, p := range slices.Backward(r.running) {
-			err = errors.Join(err, p.stop(stopTime))
-		}
-	}()
+	defer func() { err = errors.Join(err, r.Close()) }()
 	if err := r.start(ctx); err != nil {
 		return fmt.Errorf("run %s: %w", c.Recipe.Name, err)
 	}
@@ -70,10 +67,126 @@ func Run(ctx context.Context, c Config) (err error) {
 	select {
 	case <-ctx.Done():
 		return nil
-	case e := <-r.ended:
-		return fmt.Errorf("run %s: %w", c.Recipe.Name, r.endedError(e))
+	case <-r.Died():
+		return fmt.Errorf("run %s: %w", c.Recipe.Name, r.Death())
 	}
 }
+
+// Runner starts and stops a package's processes and the services they need, step by step. Its methods are for one goroutine, but for
+// Died.
+type Runner struct {
+	Config
+	env     map[string]string // of the service's processes
+	running []*process
+	kept    map[string]string // secrets by name, see Secrets
+	logged  map[string]bool   // names of processes that have a log of this run
+	once    sync.Once
+	died    chan struct{}
+	death   error // set before died is closed
+}
+
+// Open makes the state folder and the environment; nothing is started yet.
+func Open(c Config) (*Runner, error) {
+	if c.Wait == 0 {
+		c.Wait = 2 * time.Minute
+	}
+	if c.StopWait == 0 {
+		c.StopWait = stopTime
+	}
+	if c.Volumes == "" {
+		c.Volumes = filepath.Join(c.State, "volumes")
+	}
+	if c.LogDir == "" {
+		c.LogDir = filepath.Join(c.State, "log")
+	}
+	if err := os.MkdirAll(c.State, 0o700); err != nil {
+		return nil, err
+	}
+	r := &Runner{Config: c, env: environment(c.Env), kept: map[string]string{}, logged: map[string]bool{}, died: make(chan struct{})}
+	return r, nil
+}
+
+// Died is closed when a process ended that was not asked to, or printed more than it may.
+func (r *Runner) Died() <-chan struct{} { return r.died }
+
+// Death says of the first such process what became of it, once Died is closed: an *EndedError or a *LogLimitError.
+func (r *Runner) Death() error {
+	select {
+	case <-r.died:
+		return r.death
+	default:
+		return nil
+	}
+}
+
+// Close stops all that runs, each process after those that were started later.
+func (r *Runner) Close() error {
+	var err error
+	for _, p := range slices.Backward(r.running) {
+		err = errors.Join(err, p.stop(r.StopWait))
+	}
+	r.running = nil
+	return err
+}
+
+// start is all that comes before the service is ready.
+func (r *Runner) start(ctx context.Context) error {
+	if err := r.checkPorts(); err != nil {
+		return err
+	}
+	if err := r.StartServices(ctx); err != nil {
+		return err
+	}
+	if err := r.Migrate(ctx); err != nil {
+		return err
+	}
+	names := r.Processes()
+	for _, name := range names {
+		if err := r.Launch(ctx, name); err != nil {
+			return err
+		}
+	}
+	for _, name := range names {
+		if err := r.Healthy(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Processes lists the names of the package's processes, sorted.
+func (r *Runner) Processes() []string { return slices.Sorted(maps.Keys(r.Recipe.Package.Processes)) }
+
+// StartServices makes the secrets, starts what the package needs, and waits until it answers.
+func (r *Runner) StartServices(ctx context.Context) error {
+	if err := r.secrets(); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Recipe.Services)) {
+		r.tell("starting " + name)
+		if err := r.startPostgreSQL(ctx, name, r.Recipe.Services[name]); err != nil {
+			return &ServiceError{Service: name, Cause: err}
+		}
+	}
+	return nil
+}
+
+// ServiceError says that something that the package needs could not be started.
+type ServiceError struct {
+	Service string
+	Cause   error
+}
+
+func (e *ServiceError) Error() string { return fmt.Sprintf("service %s: %v", e.Service, e.Cause) }
+
+// Unwrap gives the cause.
+func (e *ServiceError) Unwrap() error { return e.Cause }
+
+// Environment is what the package's processes are given beside the recipe's own environment: NAME → value.
+func (r *Runner) Environment() map[string]string { return maps.Clone(r.env) }
+
+// Secrets lists values that nobody is to see: those of the recipe's secrets and the services' passwords.
+func (r *Runner) Secrets() []string { return slices.Sorted(maps.Values(r.kept)) }
 
 // EndedError says that a process ended that should not have.
 type EndedError struct {
@@ -94,8 +207,8 @@ func (e *EndedError) Error() string {
 // Unwrap gives the cause.
 func (e *EndedError) Unwrap() error { return e.Cause }
 
-func (r *runner) endedError(e ended) error {
-	return &EndedError{Process: e.name, Cause: e.err, Log: r.logPath(e.name), Tail: r.tailOf(e.name)}
+func (r *Runner) endedError(p *process) error {
+	return &EndedError{Process: p.name, Cause: p.err, Log: r.LogPath(p.name), Tail: p.tail()}
 }
 
 // UnhealthyError says that a process did not get healthy in time.
@@ -112,57 +225,10 @@ func (e *UnhealthyError) Error() string {
 // Unwrap gives the cause.
 func (e *UnhealthyError) Unwrap() error { return e.Cause }
 
-type runner struct {
-	Config
-	env     map[string]string // of the service's processes
-	running []*process
-	ended   chan ended
-}
-
-type ended struct {
-	name string
-	err  error
-}
-
-func (r *runner) start(ctx context.Context) error {
-	if err := r.checkPorts(); err != nil {
-		return err
-	}
-	maps.Copy(r.env, environment(r.Env))
-	if err := r.secrets(); err != nil {
-		return err
-	}
-	for _, name := range slices.Sorted(maps.Keys(r.Recipe.Services)) {
-		r.tell("starting " + name)
-		if err := r.startPostgreSQL(ctx, name, r.Recipe.Services[name]); err != nil {
-			return fmt.Errorf("service %s: %w", name, err)
-		}
-	}
-	if m := r.Recipe.Package.Migrate; len(m) > 0 {
-		r.tell("running migrations")
-		if err := r.migrate(ctx, m); err != nil {
-			return err
-		}
-	}
-	processes := r.Recipe.Package.Processes
-	for _, name := range slices.Sorted(maps.Keys(processes)) {
-		r.tell("starting " + name)
-		if _, err := r.launch(ctx, name, processes[name].Args); err != nil {
-			return err
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(processes)) {
-		if err := r.healthy(ctx, name, processes[name]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (r *runner) tell(text string) { r.Events(event.Message{Text: text}) }
+func (r *Runner) tell(text string) { r.Events(event.Message{Text: text}) }
 
 // checkPorts sees to it that what answers later is our process, not one that was there before.
-func (r *runner) checkPorts() error {
+func (r *Runner) checkPorts() error {
 	for _, name := range slices.Sorted(maps.Keys(r.Recipe.Package.Processes)) {
 		port := r.Recipe.Package.Processes[name].Port
 		if port == 0 {
@@ -198,50 +264,105 @@ func (e *PortError) Hint() string {
 	return fmt.Sprintf("see what has it with: ss -ltnp 'sport = :%d'; end that, or change the port in the recipe", e.Port)
 }
 
-// migrate runs the launcher to its end.
-func (r *runner) migrate(ctx context.Context, args []string) error {
-	p, err := r.launch(ctx, "migrate", args)
+// migrateName is what migrations are called where processes are.
+const migrateName = "migrate"
+
+// Migrate runs the recipe's migrations to their end, if there are any. The error is an *EndedError where they fail.
+func (r *Runner) Migrate(ctx context.Context) error {
+	args := r.Recipe.Package.Migrate
+	if len(args) == 0 {
+		return nil
+	}
+	r.tell("running migrations")
+	p, err := r.launch(ctx, migrateName, args, true)
 	if err != nil {
 		return err
 	}
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-r.died:
+		return r.death
 	case <-p.done:
 	}
-	if e := <-r.ended; e.err != nil || e.name != p.name {
-		return r.endedError(e)
+	if p.err != nil {
+		return r.endedError(p)
 	}
-	r.running = slices.DeleteFunc(r.running, func(q *process) bool { return p == q })
+	r.forget(p)
 	return nil
 }
 
-// launch starts the package's launcher with args.
-func (r *runner) launch(ctx context.Context, name string, args []string) (*process, error) {
-	cmd := exec.Command(r.Launcher, args...)
-	cmd.Env = append(list(r.env), "HEADWATER_STATE="+filepath.Join(r.State, "volumes"))
-	return r.spawn(ctx, name, cmd, syscall.SIGTERM)
+// Launch starts a process of the package's.
+func (r *Runner) Launch(ctx context.Context, name string) error {
+	r.tell("starting " + name)
+	_, err := r.launch(ctx, name, r.Recipe.Package.Processes[name].Args, false)
+	return err
 }
 
-// healthy waits until the process's health check answers 2xx.
-func (r *runner) healthy(ctx context.Context, name string, p recipe.Process) error {
+// Stop asks a process to end, waits until it has, and tells its exit status, -1 if a signal ended it. The error says that it had to be
+// killed.
+func (r *Runner) Stop(name string) (status int, err error) {
+	p := r.process(name)
+	if p == nil {
+		return 0, fmt.Errorf("stop %s: it does not run", name)
+	}
+	err = p.stop(r.StopWait)
+	r.forget(p)
+	return p.cmd.ProcessState.ExitCode(), err
+}
+
+// PID is the process id of a process's launcher or of a service, 0 if it does not run.
+func (r *Runner) PID(name string) int {
+	if p := r.process(name); p != nil {
+		return p.cmd.Process.Pid
+	}
+	return 0
+}
+
+func (r *Runner) process(name string) *process {
+	for _, p := range r.running {
+		if p.name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+func (r *Runner) forget(p *process) {
+	r.running = slices.DeleteFunc(r.running, func(q *process) bool { return p == q })
+}
+
+// launch starts the package's launcher with args; once says that it is to end by itself.
+func (r *Runner) launch(ctx context.Context, name string, args []string, once bool) (*process, error) {
+	cmd := exec.Command(r.Launcher, args...)
+	cmd.Env = append(list(r.env), "HEADWATER_STATE="+r.Volumes)
+	return r.spawn(ctx, &process{name: name, cmd: cmd, signal: syscall.SIGTERM, once: once})
+}
+
+// Healthy waits until the process's health check answers 2xx; one without a health check is healthy at once. The error is an
+// *UnhealthyError, or what Death says.
+func (r *Runner) Healthy(ctx context.Context, name string) error {
+	p := r.Recipe.Package.Processes[name]
 	if p.Health == "" {
 		return nil
 	}
-	url := address(p) + p.Health
-	ctx, cancel := context.WithTimeout(ctx, r.Wait)
+	url := Address(p) + p.Health
+	limit, cancel := context.WithTimeout(ctx, r.Wait)
 	defer cancel()
 	client := &http.Client{Timeout: 5 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	defer client.CloseIdleConnections()
 	var last error
 	for {
-		if last = probe(ctx, client, url); last == nil {
+		if err := probe(limit, client, url); err == nil {
 			return nil
+		} else if last == nil || limit.Err() == nil { // being out of time is no news
+			last = err
 		}
 		select {
-		case e := <-r.ended:
-			return r.endedError(e)
-		case <-ctx.Done():
-			return &UnhealthyError{Process: name, URL: url, Cause: last, Log: r.logPath(name), Tail: r.tailOf(name)}
+		case <-r.died:
+			return r.death
+		case <-limit.Done():
+			return &UnhealthyError{Process: name, URL: url, Cause: last, Log: r.LogPath(name), Tail: r.tailOf(name)}
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
@@ -263,13 +384,14 @@ func probe(ctx context.Context, client *http.Client, url string) error {
 	return nil
 }
 
-func address(p recipe.Process) string { return "http://127.0.0.1:" + strconv.Itoa(p.Port) }
+// Address is where a process that has a port listens.
+func Address(p recipe.Process) string { return "http://127.0.0.1:" + strconv.Itoa(p.Port) }
 
-func (r *runner) service() Service {
+func (r *Runner) service() Service {
 	s := Service{Addresses: map[string]string{}}
 	for name, p := range r.Recipe.Package.Processes {
 		if p.Port != 0 {
-			s.Addresses[name] = address(p)
+			s.Addresses[name] = Address(p)
 		}
 	}
 	vars := maps.Clone(r.Recipe.Package.Env)
@@ -281,13 +403,12 @@ func (r *runner) service() Service {
 	return s
 }
 
-func (r *runner) logPath(name string) string { return filepath.Join(r.State, "log", name+".log") }
+// LogPath is the file with all that a process printed since Open.
+func (r *Runner) LogPath(name string) string { return filepath.Join(r.LogDir, name+".log") }
 
-func (r *runner) tailOf(name string) string {
-	for _, p := range r.running {
-		if p.name == name {
-			return p.tail()
-		}
+func (r *Runner) tailOf(name string) string {
+	if p := r.process(name); p != nil {
+		return p.tail()
 	}
 	return ""
 }

@@ -12,9 +12,10 @@ import (
 )
 
 // secrets gives a random value to each variable that the recipe calls a secret, unless the caller set it.
-func (r *runner) secrets() error {
+func (r *Runner) secrets() error {
 	for _, name := range r.Recipe.Package.Secrets {
-		if _, ok := r.env[name]; ok {
+		if v, ok := r.env[name]; ok {
+			r.kept[name] = v
 			continue
 		}
 		v, err := r.secret(name)
@@ -27,11 +28,12 @@ func (r *runner) secrets() error {
 }
 
 // secret is the kept secret of that name, made on first use: 26 characters of base 32, 130 bits.
-func (r *runner) secret(name string) (string, error) {
+func (r *Runner) secret(name string) (string, error) {
 	file := filepath.Join(r.State, "secrets", name)
 	b, err := os.ReadFile(file)
 	if err == nil {
-		return strings.TrimSpace(string(b)), nil
+		r.kept[name] = strings.TrimSpace(string(b))
+		return r.kept[name], nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("read secret %s: %w", name, err)
@@ -43,5 +45,6 @@ func (r *runner) secret(name string) (string, error) {
 	if err := atomicfile.WriteSynced(file, []byte(v+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("keep secret %s: %w", name, err)
 	}
+	r.kept[name] = v
 	return v, nil
 }

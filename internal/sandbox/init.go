@@ -29,6 +29,8 @@ func RunInit() {
 	switch {
 	case len(os.Args) == 1:
 		f = initProcess()
+	case os.Args[1] == roomArg:
+		f = enterRoom(os.Args[2:])
 	case os.Args[1] == nestedArg:
 		f = probeNested()
 	case os.Args[1] == holderArg:
@@ -177,6 +179,17 @@ func confine() error {
 	if err := resetSignals(); err != nil {
 		return err
 	}
+	if err := dropCapabilities(); err != nil {
+		return err
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("forbid new privileges: %w", err)
+	}
+	return loadFilter()
+}
+
+// dropCapabilities takes all capabilities from this thread.
+func dropCapabilities() error {
 	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
 		return fmt.Errorf("clear capabilities: %w", err)
 	}
@@ -185,10 +198,7 @@ func confine() error {
 	if err := unix.Capset(&header, &none[0]); err != nil {
 		return fmt.Errorf("drop capabilities: %w", err)
 	}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("forbid new privileges: %w", err)
-	}
-	return loadFilter()
+	return nil
 }
 
 // fixPersonality switches address space randomisation off, as Nix does: some programs' output depends on it.

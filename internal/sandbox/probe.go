@@ -78,6 +78,7 @@ const (
 const (
 	nestedArg = "nested" // the first process of the inner sandbox
 	holderArg = "hold"   // see ownerMap
+	roomArg   = "room"   // see Room
 )
 
 // probeInside runs in the sandbox, as a builder would, and starts one inside.

@@ -26,6 +26,7 @@ import (
 
 func TestMain(m *testing.M) {
 	sandbox.RunInit()
+	inRoom()
 	runParent()
 	runWithout()
 	os.Exit(m.Run())

@@ -1,0 +1,132 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Room runs this very program again, apart from the machine: in its own user, mount, pid, network, ipc and uts namespaces, as an
+// ordinary user without capabilities. Its network is a loopback interface on which every port is free; /proc shows what runs in it; the
+// machine's files are there. It may make namespaces of its own, so that a package's launcher works in it as on the machine.
+//
+// When the program that was started ends, or the caller does, all that it started ends too, whatever it did to get away.
+//
+//	p, err := sandbox.Room{Args: []string{"headwater-verify"}, Stdin: in, Stdout: out, Stderr: os.Stderr}.Start()
+//	err = p.Wait()
+type Room struct {
+	Args   []string         // argv of the program; main tells by argv[0] what it is to be
+	Env    []string         // NAME=value, all that there is
+	Tmp    map[string]int64 // existing folders that become empty file systems in memory → the bytes that each may take
+	Stdin  *os.File
+	Stdout *os.File
+	Stderr *os.File
+}
+
+// RoomProcess is a started room.
+type RoomProcess struct {
+	cmd  *exec.Cmd
+	done chan error
+}
+
+// Start starts the program. The error is an *Unavailable where the machine does not allow it.
+func (r Room) Start() (*RoomProcess, error) {
+	p := &RoomProcess{done: make(chan error, 1)}
+	started := make(chan error, 1)
+	go func() {
+		// The kernel sends the signal of the parent's death when the thread that started the child ends.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := r.start(p)
+		started <- err
+		if err == nil {
+			p.done <- p.cmd.Wait()
+		}
+	}()
+	return p, <-started
+}
+
+func (r Room) start(p *RoomProcess) error {
+	faults, faultsIn, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("prepare sandbox: %w", err)
+	}
+	defer faults.Close() // only read
+	args := []string{InitName, roomArg, strconv.Itoa(len(r.Tmp))}
+	for dir, size := range r.Tmp {
+		args = append(args, strconv.FormatInt(size, 10)+":"+dir)
+	}
+	id := identity{uid: os.Geteuid(), gid: os.Getegid()}
+	p.cmd = &exec.Cmd{
+		Path: "/proc/self/exe", Args: append(args, r.Args...), Env: append([]string{}, r.Env...), Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr,
+		ExtraFiles: []*os.File{nil, faultsIn}, SysProcAttr: namespaces(id, false),
+	}
+	err = p.cmd.Start()
+	err = errors.Join(err, faultsIn.Close())
+	if err != nil {
+		return diagnose("create namespaces", err)
+	}
+	fault, err := io.ReadAll(io.LimitReader(faults, 1<<16)) // to its end: when the program starts
+	if err == nil && len(fault) > 0 {
+		err = parseFault(fault)
+	}
+	if err != nil {
+		p.Kill()
+		_ = p.cmd.Wait() // why it ended is known
+	}
+	return err
+}
+
+// Kill ends all that runs in the room.
+func (p *RoomProcess) Kill() { _ = p.cmd.Process.Kill() } // fails only if it has ended
+
+// Wait waits until all is gone. It may be called once.
+func (p *RoomProcess) Wait() error { return <-p.done }
+
+// enterRoom becomes the program. It returns only if something fails.
+func enterRoom(args []string) fault {
+	if err := unix.CloseRange(specFD, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return faultOf("close descriptors", err)
+	}
+	n, err := strconv.Atoi(args[0])
+	if err != nil || n < 0 || n >= len(args)-1 {
+		return faultOf("read arguments", fmt.Errorf("%q: %w", args, err))
+	}
+	if err := become(&Spec{}); err != nil {
+		return faultOf("become the builder's user", err)
+	}
+	if err := setHost(false); err != nil {
+		return faultOf("set up network and names", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
+		return faultOf(stepMount, err)
+	}
+	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return faultOf(stepProc, err)
+	}
+	for _, t := range args[1 : 1+n] {
+		size, dir, _ := strings.Cut(t, ":")
+		if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0700,size="+size); err != nil {
+			return faultOf("mount a file system in memory", fmt.Errorf("%s: %w", dir, err))
+		}
+	}
+	if err := resetSignals(); err != nil {
+		return faultOf("reset signals", err)
+	}
+	if err := dropCapabilities(); err != nil {
+		return faultOf("drop privileges", err)
+	}
+	// argv[0] tells what the program is to be; the path is what it is.
+	err = syscall.Exec("/proc/self/exe", args[1+n:], os.Environ())
+	f := faultOf(stepExec, err)
+	f.text = "/proc/self/exe"
+	return f
+}
