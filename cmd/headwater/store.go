@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"headwater/internal/image"
 	"headwater/internal/store"
 )
 
@@ -38,6 +39,13 @@ func (a *app) gcCommand() *cobra.Command {
 				r, err := s.GC(cmd.Context(), o)
 				if err != nil {
 					return err
+				}
+				if !o.DryRun {
+					freed, err := image.Collect(cmd.Context(), s) // layers are of use as long as what they are made of
+					if err != nil {
+						return err
+					}
+					r.Freed += freed
 				}
 				if a.json {
 					return json.NewEncoder(a.stdout).Encode(map[string]any{"v": 1, "paths": r.Dead, "bytes": r.Freed, "dryRun": o.DryRun})

@@ -65,6 +65,13 @@ var host = map[string]string{
 	"HOME": "/tmp", "LANG": "C.UTF-8", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": "/tmp",
 }
 
+// Env is the environment that a package's processes start with, by name, where the caller sets nothing.
+func Env(p recipe.Package) map[string]string {
+	env := maps.Clone(host)
+	maps.Copy(env, p.Env)
+	return env
+}
+
 // settings are the launcher's fixed values, as bash.
 func (b *builder) settings() string {
 	p := b.Recipe.Package
@@ -84,8 +91,7 @@ func (b *builder) settings() string {
 		s.WriteString(" " + dag.Quote(c))
 	}
 	s.WriteString(" )\n")
-	env := maps.Clone(host)
-	maps.Copy(env, p.Env)
+	env := Env(p)
 	for _, k := range slices.Sorted(maps.Keys(env)) {
 		if _, ours := host[k]; ours {
 			fmt.Fprintf(&s, "export %s=%s\n", k, dag.Quote(env[k]))

@@ -1,0 +1,180 @@
+package image
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"headwater/internal/atomicfile"
+)
+
+// refName is the annotation by which an OCI layout names its images (image-spec, annotations.md).
+const refName = "org.opencontainers.image.ref.name"
+
+// OccupiedError says that something else stands where an image was to be written.
+type OccupiedError struct{ Path, Why string }
+
+func (e *OccupiedError) Error() string { return fmt.Sprintf("write image: %s: %s", e.Path, e.Why) }
+
+// Hint says what to do.
+func (e *OccupiedError) Hint() string {
+	return "name a folder that does not exist, or one that is an OCI layout already"
+}
+
+// WriteLayout writes an image to the OCI layout in dir, under the tag of its version; it takes the place of an image of that name.
+// A layout that is made new appears as a whole; one that is there keeps its other images, and its index is replaced last.
+func (i *Image) WriteLayout(dir, tag string) (err error) {
+	into := dir
+	switch _, err := os.Lstat(dir); {
+	case errors.Is(err, fs.ErrNotExist):
+		if into, err = os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+"-*"); err != nil {
+			return fmt.Errorf("write image: %w", err)
+		}
+		defer func() {
+			if err != nil {
+				err = errors.Join(err, os.RemoveAll(into))
+			}
+		}()
+		if err := os.Chmod(into, 0o755); err != nil {
+			return fmt.Errorf("write image: %w", err)
+		}
+	case err != nil:
+		return fmt.Errorf("write image: %w", err)
+	}
+	index, err := readIndex(into, into == dir)
+	if err != nil {
+		return err
+	}
+	if err := i.intoLayout(into, tag, index); err != nil {
+		return fmt.Errorf("write image %s: %w", dir, err)
+	}
+	if into != dir {
+		if err := os.Rename(into, dir); err != nil {
+			return fmt.Errorf("write image: %w", err)
+		}
+	}
+	return nil
+}
+
+// readIndex is the index of a layout; must tells that the folder was there, and so has to be one.
+func readIndex(dir string, must bool) (*v1.IndexManifest, error) {
+	index := &v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex}
+	if !must {
+		return index, nil
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "index.json"))
+	if entries, listed := os.ReadDir(dir); errors.Is(err, fs.ErrNotExist) && listed == nil && len(entries) == 0 {
+		return index, nil
+	}
+	if err != nil {
+		return nil, &OccupiedError{dir, "it is there, and no OCI layout"}
+	}
+	if err := json.Unmarshal(data, index); err != nil {
+		return nil, &OccupiedError{dir, "its index.json is none: " + err.Error()}
+	}
+	return index, nil
+}
+
+// intoLayout writes blobs, then what names them.
+func (i *Image) intoLayout(dir, tag string, index *v1.IndexManifest) error {
+	raw, err := i.RawManifest()
+	if err != nil {
+		return err
+	}
+	config, err := i.RawConfigFile()
+	if err != nil {
+		return err
+	}
+	name, err := i.ConfigName()
+	if err != nil {
+		return err
+	}
+	blobs := filepath.Join(dir, "blobs", i.Digest.Algorithm)
+	if err := os.MkdirAll(blobs, 0o755); err != nil {
+		return err
+	}
+	for _, l := range i.layers {
+		if err := writeBlob(filepath.Join(blobs, l.record.Digest.Hex), l.Compressed); err != nil {
+			return err
+		}
+	}
+	for name, data := range map[string][]byte{name.Hex: config, i.Digest.Hex: raw} {
+		if err := atomicfile.Write(filepath.Join(blobs, name), data, 0o644); err != nil {
+			return err
+		}
+	}
+	index.Manifests = slices.DeleteFunc(index.Manifests, func(d v1.Descriptor) bool { return d.Annotations[refName] == tag })
+	index.Manifests = append(index.Manifests, v1.Descriptor{
+		MediaType: types.OCIManifestSchema1, Size: int64(len(raw)), Digest: i.Digest,
+		Platform: &v1.Platform{Architecture: "amd64", OS: "linux"}, Annotations: map[string]string{refName: tag},
+	})
+	if err := atomicfile.Write(filepath.Join(dir, "oci-layout"), []byte(`{"imageLayoutVersion":"1.0.0"}`), 0o644); err != nil {
+		return err
+	}
+	data, err := json.Marshal(index)
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(filepath.Join(dir, "index.json"), data, 0o644)
+}
+
+// writeBlob writes a blob that is not there. What is there appeared as a whole, under its digest.
+func writeBlob(file string, open func() (io.ReadCloser, error)) error {
+	if _, err := os.Lstat(file); err == nil {
+		return nil
+	}
+	r, err := open()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	f, err := os.CreateTemp(filepath.Dir(file), ".blob-*")
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, r)
+	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err == nil {
+		err = os.Rename(f.Name(), file)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// WriteArchive writes an image as what "docker load" takes, named NAME:VERSION. The file appears as a whole.
+func (i *Image) WriteArchive(file string) (err error) {
+	ref, err := name.NewTag(i.Title, name.WithDefaultRegistry(""))
+	if err != nil {
+		return fmt.Errorf("write image %s: %w", file, err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-*")
+	if err != nil {
+		return fmt.Errorf("write image: %w", err)
+	}
+	err = tarball.Write(ref, i.Image, f)
+	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err == nil {
+		err = os.Rename(f.Name(), file)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write image %s: %w", file, err), os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// Tag is the tag of the image's version.
+func (i *Image) Tag() string {
+	_, tag, _ := strings.Cut(i.Title, ":") // a name has no colon
+	return tag
+}
