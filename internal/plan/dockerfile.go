@@ -340,7 +340,7 @@ func (f *image) copyStage(s *Stage, from, src, dst string, into bool, e Evidence
 		s.Files.Place(at, Origin{Kind: Image, Ref: stage.BaseImage(), Path: src}, e) // nothing made it: it came with the image
 		return nil
 	}
-	if !s.Copy(stage, src, at, e) {
+	if !s.Copy(stage, src, at, e) && !(stage.makeByHand(src) && s.Copy(stage, src, at, e)) {
 		s.Missing = append(s.Missing, Missing{src, from, e})
 	}
 	return nil
@@ -386,6 +386,7 @@ func (f *image) run(s *Stage, c *instructions.RunCommand, known map[string]strin
 		text = file.Data
 		e.Line++ // it begins on the next line
 	}
+	s.ran = append(s.ran, ran{text: text, dir: s.Dir, known: known, evidence: e})
 	count := len(s.Files.placed)
 	err := s.Run(text, s.Dir, known, e)
 	if mounted { // keep what was made, not what was mounted

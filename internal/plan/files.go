@@ -26,6 +26,7 @@ type Origin struct {
 	Path  string // Source: in the tree, "." is all of it. Product: where it was in the stage that built it, absolute. Link: what it says. Image: in the image. Network: in what was cloned, "" for a single file.
 	Build *Build // Product's
 	Ref   string // Image: its reference. Network: the URL
+	Exec  bool   // Network: it was made executable
 }
 
 // At is the origin of what is at rel below o.

@@ -130,7 +130,7 @@ func realPath(at string) string {
 }
 
 // foreign decides on what comes out of an image that the tree does not build, or from the network: a program or data that Debian has
-// come from there, what only building needs is left out, the rest is an open question.
+// come from there, what only building needs is left out, other files are downloaded as the image does, the rest is an open question.
 func (a *assembly) foreign(key string, p Placement) {
 	from := "out of the image " + p.Origin.Ref
 	if p.Origin.Kind == Network {
@@ -146,6 +146,10 @@ func (a *assembly) foreign(key string, p Placement) {
 	case has:
 		a.stage.Install("apt", p.Evidence, name)
 		a.Notes.Remark(fmt.Sprintf("%s, which comes %s, is Debian's package %s here", p.At, from, name), p.Evidence)
+	case p.Origin.Kind == Network && p.Origin.Path == "" && !p.isProgram():
+		component, part := a.download(p)
+		a.recipe.Package.Layout[p.At] = component + ":" + part
+		a.prove(key, p.Evidence)
 	default:
 		a.Notes.Ask(Question{About: key, Ask: fmt.Sprintf("%s comes %s, which is not built from this tree; which package or component has it?", p.At, from), Looked: []Evidence{p.Evidence}})
 	}

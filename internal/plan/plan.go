@@ -80,12 +80,16 @@ type Command struct {
 	Args     []string          // the first is the program, as written
 	Env      map[string]string // what is exported to it
 	Dir      string            // absolute
+	Script   string            // shell text that stands for it, "" if Args do
 	Evidence Evidence
 	stdout   func(string)
 }
 
 // Text is the command for people and for recipes, quoted for a shell.
 func (c Command) Text() string {
+	if c.Script != "" {
+		return c.Script
+	}
 	words := make([]string, len(c.Args))
 	for i, a := range c.Args {
 		words[i] = quote(a)

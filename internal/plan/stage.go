@@ -30,6 +30,8 @@ type Stage struct {
 	// from are the stages that are copied from.
 	from []*Stage
 
+	ran []ran // in this stage
+
 	// Unrecognised lists the commands that nobody knew.
 	Unrecognised []Command
 	// Missing lists what was to be copied and is nowhere.
@@ -117,7 +119,7 @@ type Version struct {
 func (s *Stage) child(name string, e Evidence) *Stage {
 	c := *s
 	c.Name, c.Parent, c.Evidence = name, s, e
-	c.Base, c.Builds, c.Unrecognised, c.Missing = "", nil, nil, nil
+	c.Base, c.Builds, c.ran, c.Unrecognised, c.Missing = "", nil, nil, nil, nil
 	c.Env, c.args, c.Files = maps.Clone(s.Env), map[string]string{}, s.Files.Clone()
 	c.Packages, c.Accounts, c.Owned, c.from = slices.Clone(s.Packages), s.Accounts.clone(), slices.Clone(s.Owned), nil
 	c.Config.Labels, c.Config.Evidence = maps.Clone(s.Config.Labels), maps.Clone(s.Config.Evidence)

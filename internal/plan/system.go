@@ -54,7 +54,14 @@ func (system) Recognise(c Command, s *Stage) (bool, error) {
 		addAccount(c, s, name)
 	case "chown", "chgrp":
 		chown(c, s)
-	case "usermod", "chmod", "ldconfig", "update-ca-certificates", "dpkg",
+	case "chmod":
+		for _, a := range operands(c, "") {
+			if o, _ := s.Files.Lookup(Abs(c.Dir, a)); o.Kind == Network && o.Path == "" && executable(c.Args) {
+				o.Exec = true
+				s.Files.Place(Abs(c.Dir, a), o, c.Evidence)
+			}
+		}
+	case "usermod", "ldconfig", "update-ca-certificates", "dpkg",
 		"dpkg-reconfigure", "locale-gen", "true", "false", "ls", "echo", "which", "id", "uname", "find", "grep", "sed", "tr", "cut", "date",
 		"setcap", "strip", "upx", "sleep", "tee", "head", "tail", "xargs", "sort", "mktemp", "file", "du", "df", "update-alternatives",
 		"yes", "printf", "nproc", "awk", "apt-key", "apt-mark", "apt-cache", "gpg", "sha256sum", "ldd", "tar", "unzip", "gunzip", "xz", "gzip", "arch":
@@ -83,6 +90,20 @@ func operands(c Command, valued string) []string {
 		}
 	}
 	return out
+}
+
+// executable tells whether chmod's arguments say that something can be executed: "+x", "a=rx", "0755".
+func executable(args []string) bool {
+	return slices.ContainsFunc(args[1:], func(a string) bool {
+		if strings.Trim(a, "01234567") == "" {
+			return strings.ContainsAny(a[len(a)-1:], "1357")
+		}
+		_, mode, set := strings.Cut(a, "+")
+		if !set {
+			_, mode, set = strings.Cut(a, "=")
+		}
+		return set && strings.Contains(mode, "x") && strings.Trim(mode, "rwxXst") == ""
+	})
 }
 
 func install(c Command, s *Stage, manager string) {

@@ -1,0 +1,179 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"mvdan.cc/sh/v3/syntax"
+
+	"headwater/internal/recipe"
+)
+
+// ran is the text of a RUN instruction.
+type ran struct {
+	text     string
+	dir      string
+	known    map[string]string // the variables and arguments that it sees
+	evidence Evidence
+}
+
+// has tells whether evidence is out of the text.
+func (r ran) has(e Evidence) bool {
+	return e.File == r.evidence.File && e.Line >= r.evidence.Line && e.Line <= r.evidence.Line+strings.Count(r.text, "\n")
+}
+
+// makeByHand makes a build of all that the stage itself runs, where a command that no ecosystem knows names what is asked for: what
+// a Makefile would do is written into the image's file at times. What the commands download is there before they are run. It reports
+// whether there is such a build.
+func (s *Stage) makeByHand(at string) bool {
+	named := func(c Command) bool {
+		return slices.ContainsFunc(c.Args[1:], func(a string) bool { return a != "" && Abs(c.Dir, a) == at })
+	}
+	if !slices.ContainsFunc(s.Unrecognised, named) || len(s.Builds) > 0 {
+		return false
+	}
+	var commands []Command
+	known := map[string]string{}
+	for _, r := range s.ran {
+		text, ok := withoutDownloads(r.text)
+		if !ok {
+			return false
+		}
+		if text == "" {
+			continue
+		}
+		commands = append(commands, Command{Args: []string{"sh"}, Script: text, Dir: r.dir, Evidence: r.evidence})
+		for _, name := range variables(text) {
+			if v, ok := r.known[name]; ok {
+				known[name] = v
+			}
+		}
+	}
+	if len(commands) == 0 {
+		return false
+	}
+	b := s.NewBuild("plain", s.Dir, commands[0].Evidence)
+	b.Name, b.Commands, b.Env, b.Only = ComponentName(cmp.Or(s.Name, path.Base(at))), commands, known, true
+	b.Before = b.Before.only(func(p Placement) bool {
+		return p.Origin.Kind != Product || slices.ContainsFunc(commands, func(c Command) bool { return strings.Contains(c.Script, path.Base(p.At)) })
+	})
+	s.Unrecognised = slices.DeleteFunc(slices.Clone(s.Unrecognised), func(c Command) bool {
+		return slices.ContainsFunc(s.ran, func(r ran) bool { return r.has(c.Evidence) })
+	})
+	for _, c := range commands[1:] {
+		b.Evidence = append(b.Evidence, c.Evidence)
+	}
+	s.Makes(b, Output{At: at, File: true}, b.Evidence[len(b.Evidence)-1])
+	return true
+}
+
+// only is what stands of some placements.
+func (f *Files) only(keep func(Placement) bool) *Files {
+	return &Files{f.tree, slices.DeleteFunc(slices.Clone(f.placed), func(p Placement) bool { return !keep(p) })}
+}
+
+// withoutDownloads is a shell text without the commands that download files or install packages, "" if nothing is left. It is not
+// ok where such a command is part of another, a pipe say: then nobody knows what it brings.
+func withoutDownloads(text string) (rest string, ok bool) {
+	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(text), "")
+	if err != nil {
+		return "", false
+	}
+	file.Stmts = dropDownloads(file.Stmts)
+	ok = true
+	syntax.Walk(file, func(n syntax.Node) bool {
+		if call, is := n.(*syntax.CallExpr); is && brings(call) {
+			ok = false
+		}
+		return ok
+	})
+	if !ok || len(file.Stmts) == 0 {
+		return "", ok
+	}
+	return strings.TrimSpace(printed(file)), true
+}
+
+func dropDownloads(list []*syntax.Stmt) []*syntax.Stmt {
+	var out []*syntax.Stmt
+	for _, s := range list {
+		if s = dropDownload(s); s != nil {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// dropDownload is a statement without its downloads, nil if it is nothing else.
+func dropDownload(s *syntax.Stmt) *syntax.Stmt {
+	switch c := s.Cmd.(type) {
+	case *syntax.CallExpr:
+		if brings(c) {
+			return nil
+		}
+	case *syntax.BinaryCmd:
+		if c.Op != syntax.AndStmt || s.Negated {
+			return s
+		}
+		x, y := dropDownload(c.X), dropDownload(c.Y)
+		switch {
+		case x == nil:
+			return y
+		case y == nil:
+			return x
+		}
+		c.X, c.Y = x, y
+	}
+	return s
+}
+
+// brings tells whether a command is there to bring something from the network.
+func brings(c *syntax.CallExpr) bool {
+	if len(c.Args) == 0 {
+		return false
+	}
+	return slices.Contains([]string{"curl", "wget", "apt-get", "apt", "apk", "dnf", "microdnf", "yum"}, path.Base(c.Args[0].Lit()))
+}
+
+// variables lists the names that a shell text expands, each once.
+func variables(text string) []string {
+	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(text), "")
+	if err != nil {
+		return nil
+	}
+	names := map[string]bool{}
+	syntax.Walk(file, func(n syntax.Node) bool {
+		if p, ok := n.(*syntax.ParamExp); ok && p.Param != nil {
+			names[p.Param.Value] = true
+		}
+		return true
+	})
+	return slices.Sorted(maps.Keys(names))
+}
+
+// download is the component that downloads what stands somewhere, and where it is in that component's output: all of a plan's
+// downloads are one component's, each below its own place.
+func (a *assembly) download(p Placement) (component, part string) {
+	name := "downloads"
+	for i := 2; a.taken(name) && a.recipe.Components[name].Download == nil; i++ {
+		name = fmt.Sprint("downloads-", i)
+	}
+	part = strings.TrimPrefix(p.At, "/")
+	c, ok := a.recipe.Components[name]
+	if !ok {
+		c = recipe.Component{Ecosystem: "plain", Root: "runtime", Download: map[string]string{}}
+	}
+	c.Download[part] = p.Origin.Ref
+	a.recipe.Components[name] = c
+	a.prove("components."+name, p.Evidence)
+	a.prove("components."+name+".download."+part, p.Evidence)
+	return name, part
+}
+
+// isProgram tells whether a download is a program: those are built from source or come from a distribution.
+func (p Placement) isProgram() bool {
+	return p.Origin.Exec || strings.HasSuffix(path.Dir(p.At), "/bin") || strings.HasSuffix(path.Dir(p.At), "/sbin")
+}
