@@ -46,6 +46,12 @@ type (
 		LogPath  string
 		Err      error
 	}
+	// Checked says that a check of a running service ended.
+	Checked struct {
+		Stage, Kind, Name string
+		Duration          time.Duration
+		Err               error // nil if all is well
+	}
 	// Message is a remark for the operator.
 	Message struct {
 		Level Level
@@ -67,4 +73,5 @@ func (Started) isEvent()  {}
 func (Progress) isEvent() {}
 func (Log) isEvent()      {}
 func (Finished) isEvent() {}
+func (Checked) isEvent()  {}
 func (Message) isEvent()  {}

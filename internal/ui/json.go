@@ -13,10 +13,11 @@ const Version = 1
 // line is one JSON line. Only the fields of its event are present.
 type line struct {
 	V        int     `json:"v"`
-	Event    string  `json:"event"` // planned, started, progress, log, finished, message
+	Event    string  `json:"event"` // planned, started, progress, log, finished, checked, message
 	ID       string  `json:"id,omitempty"`
 	Kind     string  `json:"kind,omitempty"`
 	Name     string  `json:"name,omitempty"`
+	Stage    string  `json:"stage,omitempty"` // of checked
 	Total    *int64  `json:"total,omitempty"` // nodes of planned, bytes of progress
 	Todo     *int    `json:"todo,omitempty"`
 	Done     *int64  `json:"done,omitempty"` // bytes
@@ -54,6 +55,11 @@ func (j *jsonRenderer) Emit(e event.Event) {
 	case event.Finished:
 		l.Event, l.Seconds, l.Bytes, l.Log = "finished", e.Duration.Seconds(), e.Bytes, e.LogPath
 		node(e.Node)
+		if e.Err != nil {
+			l.ErrorMsg = e.Err.Error()
+		}
+	case event.Checked:
+		l.Event, l.Stage, l.Kind, l.Name, l.Seconds = "checked", e.Stage, e.Kind, e.Name, e.Duration.Seconds()
 		if e.Err != nil {
 			l.ErrorMsg = e.Err.Error()
 		}

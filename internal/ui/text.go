@@ -61,6 +61,12 @@ func (t *text) Emit(e event.Event) {
 		t.log(e)
 	case event.Finished:
 		t.finished(e)
+	case event.Checked:
+		mark, rest := "✓", ""
+		if e.Err != nil {
+			mark, rest = "✗", ": "+e.Err.Error()
+		}
+		t.println(fmt.Sprintf("%s %-10s %s (%.1f s)%s", mark, e.Stage, printable(e.Name), e.Duration.Seconds(), printable(rest)))
 	case event.Message:
 		prefix := ""
 		if e.Level == event.Warning {

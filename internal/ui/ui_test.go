@@ -29,6 +29,8 @@ func feed(r ui.Renderer) {
 	}
 	r.Emit(event.Finished{Node: web, Duration: 1500 * time.Millisecond, LogPath: "/logs/web", Err: errors.New("builder ended with 1")})
 	r.Emit(event.Message{Level: event.Warning, Text: "careful"})
+	r.Emit(event.Checked{Stage: "checks", Kind: "request", Name: "page", Duration: time.Second})
+	r.Emit(event.Checked{Stage: "stop", Kind: "stop", Name: "web ends", Err: errors.New("it was killed")})
 	r.Close()
 }
 
@@ -40,7 +42,7 @@ func TestText(t *testing.T) {
 	for i := 5; i < 30; i++ {
 		want = append(want, "  │ [31mline "+string(rune('a'+i%26)))
 	}
-	want = append(want, "  the whole log: /logs/web", "warning: careful", "fetched   1 artifacts, 2.5 MB")
+	want = append(want, "  the whole log: /logs/web", "warning: careful", "✓ checks     page (1.0 s)", "✗ stop       web ends (0.0 s): it was killed", "fetched   1 artifacts, 2.5 MB")
 	if diff := cmp.Diff(want, lines); diff != "" {
 		t.Error(diff)
 	}
@@ -88,7 +90,7 @@ func TestJSON(t *testing.T) {
 			events = append(events, l.Event)
 		}
 	}
-	if diff := cmp.Diff("planned started progress finished started finished message", strings.Join(events, " ")); diff != "" {
+	if diff := cmp.Diff("planned started progress finished started finished message checked checked", strings.Join(events, " ")); diff != "" {
 		t.Error(diff)
 	}
 }
