@@ -84,6 +84,16 @@ func TestPlan(t *testing.T) {
 			want:       recipe.Component{Ecosystem: "node", Dir: "ui", Src: []string{"ui"}, Build: []string{"npm run build"}, Output: map[string]string{"dist": "dist"}},
 			toolchains: map[string]string{"node": "24.3", "npm": "11"},
 		},
+		"built before the image, by a script that calls Vite with a configuration elsewhere": {
+			files: []string{
+				"Dockerfile", "FROM node:22-slim\nWORKDIR /app\nCOPY package.json package-lock.json ./\nRUN npm ci --omit=dev\nCOPY . .\nCMD [\"node\", \"server.js\"]\n",
+				"package.json", `{"scripts":{"build":"vite build --config ./config/web.js","image":"npm run build && docker build -t x ."},"engines":{"node":">= 20.4.0"}}`,
+				"package-lock.json", emptyNpmLock, "config/web.js", "export default {}", "server.js", "", "src/a.js", "",
+			},
+			component:  "node",
+			want:       recipe.Component{Ecosystem: "node", Src: []string{"**"}, Build: []string{"npm run build"}, Output: map[string]string{"dist": "dist"}},
+			toolchains: map[string]string{"node": "22", "npm": "10"},
+		},
 		"of the Node.js that workflows agree on": {
 			files: []string{
 				"Dockerfile", "FROM example/tools AS build\nWORKDIR /w\nCOPY . .\nRUN cd ui && npm ci && npm run build\nFROM scratch\nCOPY --from=build /w/ui/dist /web\n",

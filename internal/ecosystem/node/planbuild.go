@@ -403,7 +403,7 @@ func appendNeed(needs []plan.Installed, name string, e plan.Evidence) []plan.Ins
 	return append(needs, plan.Installed{Manager: "apt", Name: name, Evidence: e})
 }
 
-// outputs finds what a script writes outside of its project's folder: what is below needs not be said.
+// outputs finds what a script writes outside of its project's folder, where what is below needs not be said; and what Vite writes.
 func (p planner) outputs(b *plan.Build, text, dir string) {
 	for _, m := range regexp.MustCompile(`--(?:outDir|out-dir|outdir|output-path|dist-dir|output|out)[= ]\s*["']?(\.\.[^\s"']*)`).FindAllStringSubmatch(text, 20) {
 		p.Makes(b, plan.Output{At: plan.Abs(dir, m[1])}, p.c.Evidence)
@@ -411,14 +411,36 @@ func (p planner) outputs(b *plan.Build, text, dir string) {
 	if strings.Contains(text, "--outDir") || strings.Contains(text, "--outdir") {
 		return
 	}
-	for _, config := range []string{"vite.config.ts", "vite.config.js", "vite.config.mts", "vite.config.mjs"} {
-		data, name, err := p.ReadFile(path.Join(dir, config))
+	p.vite(b, text, dir)
+}
+
+var (
+	viteBuild     = regexp.MustCompile(`\bvite\s+build\b([^&|;\n]*)`)
+	viteConfig    = regexp.MustCompile(`(?:--config|-c)[= ]\s*["']?([^\s"']+)`)
+	viteOut       = regexp.MustCompile(`\boutDir:\s*["']([^"'\n]*)["']`)
+	viteElsewhere = regexp.MustCompile(`\b(?:outDir|root)\s*[:,]`)
+)
+
+// vite finds what Vite writes: what "outDir" says in its configuration, and without that dist, both seen from its root, which is the
+// folder it is run in (Vite, "Build Options" and "Shared Options").
+func (p planner) vite(b *plan.Build, text, dir string) {
+	configs := []string{"vite.config.ts", "vite.config.js", "vite.config.mts", "vite.config.mjs"}
+	called := viteBuild.FindStringSubmatch(text)
+	if called != nil {
+		if m := viteConfig.FindStringSubmatch(called[1]); m != nil {
+			configs = []string{m[1]}
+		}
+	}
+	for _, config := range configs {
+		data, name, err := p.ReadFile(plan.Abs(dir, config))
 		if err != nil {
 			continue
 		}
-		if m := regexp.MustCompile(`outDir:\s*["'](\.\.[^"'\n]*)["']`).FindSubmatchIndex(data); m != nil {
+		if m := viteOut.FindSubmatchIndex(data); m != nil && (called != nil || strings.HasPrefix(string(data[m[2]:m[3]]), "..")) {
 			e := plan.Evidence{File: name, Line: strings.Count(string(data[:m[0]]), "\n") + 1, Rule: "where the build writes"}
 			p.Makes(b, plan.Output{At: plan.Abs(dir, string(data[m[2]:m[3]]))}, e)
+		} else if called != nil && m == nil && !viteElsewhere.Match(data) {
+			p.Makes(b, plan.Output{At: path.Join(dir, "dist")}, plan.Evidence{File: name, Rule: "Vite writes to dist"})
 		}
 	}
 }

@@ -40,17 +40,25 @@ func (p planner) toolchains(b *plan.Build, f found) {
 // taken.
 func (p planner) contradiction(f found, node plan.Version) {
 	wanted := f.manifest.Engines["node"]
-	bounds, err := semver.NewConstraint(wanted)
-	if wanted == "" || err != nil || !plainVersion.MatchString(node.Value) {
+	if wanted == "" || allows(wanted, node.Value) {
 		return
 	}
-	for _, rest := range []string{".0.0", ".999.999"} { // the first and the last of what "24" or "24.1" says
-		v, err := semver.NewVersion(strings.Join(strings.SplitN(node.Value+rest, ".", 4)[:3], "."))
+	p.Notes.Remark(path.Join(f.folder, manifestName)+" wants Node.js "+wanted+", and it is made with "+node.Value, f.evidence(`"engines"`, "engines has node "+wanted), node.Evidence)
+}
+
+// allows tells whether a range allows a version, any of those that "24" or "24.1" says; what cannot be compared is allowed.
+func allows(wanted, version string) bool {
+	bounds, err := semver.NewConstraint(wanted)
+	if err != nil || !plainVersion.MatchString(version) {
+		return true
+	}
+	for _, rest := range []string{".0.0", ".999.999"} {
+		v, err := semver.NewVersion(strings.Join(strings.SplitN(version+rest, ".", 4)[:3], "."))
 		if err != nil || bounds.Check(v) {
-			return
+			return true
 		}
 	}
-	p.Notes.Remark(path.Join(f.folder, manifestName)+" wants Node.js "+wanted+", and it is made with "+node.Value, f.evidence(`"engines"`, "engines has node "+wanted), node.Evidence)
+	return false
 }
 
 var plainVersion = regexp.MustCompile(`^[0-9]+(\.[0-9]+){0,2}$`)
@@ -93,6 +101,9 @@ func (p planner) nodeVersion(f found) (plan.Version, bool) {
 		return plan.Version{Value: v, Evidence: f.evidence(`"volta"`, "volta takes this Node.js")}, true
 	}
 	if v := f.manifest.Engines["node"]; v != "" {
+		if other, ok := p.elsewhere(); ok && lowest(v) != v && allows(v, other.Value) {
+			return other, true // what is only a lower bound says less than what the service is run with
+		}
 		return plan.Version{Value: lowest(v), Evidence: f.evidence(`"engines"`, "engines has node "+v)}, true
 	}
 	return p.elsewhere()
