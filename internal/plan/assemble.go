@@ -220,7 +220,7 @@ func (a *assembly) inputs(b *Build, name, dir string) {
 				a.use(name, recipe.Use{Component: component, Path: part, At: at}, p.Evidence)
 			} else if within(b.Dir, p.At) {
 				a.Notes.Ask(Question{
-					About: "components." + name + ".uses", Main: true, Looked: []Evidence{p.Evidence},
+					About: "components." + name + ".uses", Main: a.named(b, path.Base(p.At)), Looked: []Evidence{p.Evidence},
 					Ask: fmt.Sprintf("%s, which %s may need, comes from %s; what stands in for it?", at, name, p.Origin.Ref),
 				})
 			}

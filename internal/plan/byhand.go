@@ -173,6 +173,18 @@ func (a *assembly) download(p Placement) (component, part string) {
 	return name, part
 }
 
+// named tells whether a manifest of a build's project names something, so that it is nothing without.
+func (a *assembly) named(b *Build, word string) bool {
+	return slices.ContainsFunc([]string{"go.mod", "go.work", "package.json", "pyproject.toml", "Cargo.toml"}, func(manifest string) bool {
+		name, ok := b.Before.sourceOf(path.Join(b.Dir, manifest))
+		if !ok {
+			return false
+		}
+		data, err := a.Tree.Read(name)
+		return err == nil && strings.Contains(string(data), word)
+	})
+}
+
 // isProgram tells whether a download is a program: those are built from source or come from a distribution.
 func (p Placement) isProgram() bool {
 	return p.Origin.Exec || strings.HasSuffix(path.Dir(p.At), "/bin") || strings.HasSuffix(path.Dir(p.At), "/sbin")

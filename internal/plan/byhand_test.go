@@ -1,10 +1,13 @@
 package plan_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"headwater/internal/plan"
 	"headwater/internal/recipe"
 )
 
@@ -80,5 +83,34 @@ CMD ["python", "serve.py"]
 	}
 	if !about(p, "package.layout") {
 		t.Error("no question is open on words.bin")
+	}
+}
+
+// A clone that a project's manifest names is a part of the product; of one that nothing names it is only asked.
+func TestClones(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		manifest  string
+		uncertain bool
+	}{
+		{"module example.org/x\n\ngo 1.25\n", false},
+		{"module example.org/x\n\ngo 1.25\n\nreplace example.org/api => ./gen-api\n", true},
+	} {
+		p := planned(t,
+			"Dockerfile", `FROM golang:1.25 AS build
+WORKDIR /src
+COPY . .
+RUN git clone https://git.example/api.git gen-api && go build -o bin/x .
+FROM debian:trixie
+COPY --from=build /src/bin/x /x
+CMD ["/x"]
+`,
+			"go.mod", c.manifest, "go.sum", "", "main.go", "package main\n")
+		if p.Uncertain() != c.uncertain {
+			t.Errorf("with %q the plan is uncertain: %t, want %t: %v", c.manifest, p.Uncertain(), c.uncertain, p.Questions)
+		}
+		if !slices.ContainsFunc(p.Questions, func(q plan.Question) bool { return strings.Contains(q.Ask, "git.example/api.git") }) {
+			t.Errorf("nobody asks for the clone: %v", p.Questions)
+		}
 	}
 }
