@@ -31,7 +31,7 @@ func (a *app) cacheCommand() *cobra.Command {
 		Use:   "cache",
 		Short: "Give what was built to binary caches, take it from them, or be one",
 		Long: `Give what was built to binary caches, take it from them, or be one. Caches have Nix's layout, so Nix takes from what Headwater
-gives, and the reverse. CACHE is file:///FOLDER, http://HOST/PATH or https://HOST/PATH.`,
+gives, and the reverse. CACHE is file:///FOLDER, http://HOST/PATH, https://HOST/PATH or s3://BUCKET[?endpoint=…&region=…&profile=…&scheme=…].`,
 	}
 	cmd.AddCommand(a.cachePushCommand(), a.cachePullCommand(), a.cacheServeCommand(), a.cacheKeyCommand())
 	return cmd

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/spf13/cobra"
 
 	"headwater/internal/cache"
@@ -126,8 +129,19 @@ func parseKeys(texts []string) ([]narinfo.PublicKey, error) {
 func (a *app) cacheOptions(reg *registry.Registry) cache.Options {
 	return cache.Options{
 		Agent: "headwater/" + version(), Proxy: reg.Proxy,
-		Authorize: func(u *url.URL) (string, error) { return reg.Authorization(u) },
+		Authorize: func(u *url.URL) (string, error) { return reg.Authorization(u) }, Credentials: s3Credentials,
 	}
+}
+
+// s3Credentials are those that this machine's other clients of S3 have: of the environment, the shared credentials file, single
+// sign-on, or what the machine itself is given. The library that knows these places reads the environment by itself.
+func s3Credentials(ctx context.Context, profile string) (aws.CredentialsProvider, error) {
+	var options []func(*config.LoadOptions) error
+	if profile != "" {
+		options = append(options, config.WithSharedConfigProfile(profile))
+	}
+	c, err := config.LoadDefaultConfig(ctx, options...)
+	return c.Credentials, err
 }
 
 func (a *app) openRegistry(o registry.Options) (*registry.Registry, error) {

@@ -1,5 +1,5 @@
 // Package cache speaks to binary caches in the layout that Nix has: a file nix-cache-info, a narinfo for each store path, and
-// compressed NARs. It reads and writes caches in folders and over HTTP, and serves a store as one.
+// compressed NARs. It reads and writes caches in folders, over HTTP and in S3 buckets, and serves a store as one.
 //
 // What holds:
 //
@@ -33,11 +33,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"headwater/internal/nix"
 	"headwater/internal/nix/narinfo"
 )
 
-// Options of a cache that is reached by HTTP; folders need none. The zero value of each field means the default.
+// Options of a cache that is reached by HTTP or S3; folders need none. The zero value of each field means the default.
 type Options struct {
 	Agent    string        // the User-Agent; default "headwater"
 	Connect  time.Duration // how long a connection may take; default 10 s
@@ -46,9 +48,12 @@ type Options struct {
 	Retries  int           // how often what may pass is tried again; default 2, less than 0 never
 	Requests int           // at a time; default 32
 
-	Authorize func(*url.URL) (string, error)             // the Authorization header for an address, "" for none; nil: never one
-	Proxy     func(*http.Request) (*url.URL, error)      // nil: no proxy
-	Wait      func(context.Context, time.Duration) error // between tries; default: as long as it is told
+	Authorize func(*url.URL) (string, error)        // the Authorization header for an address, "" for none; nil: never one
+	Proxy     func(*http.Request) (*url.URL, error) // nil: no proxy
+	// Credentials sign requests to S3: those of a profile, "" for the one that is in force. nil: none. Where the provider finds
+	// none, requests are not signed. It keeps what it found.
+	Credentials func(ctx context.Context, profile string) (aws.CredentialsProvider, error)
+	Wait        func(context.Context, time.Duration) error // between tries; default: as long as it is told
 }
 
 func (o Options) withDefaults() Options {
@@ -118,7 +123,7 @@ const (
 	narinfoType = "text/x-nix-narinfo"
 )
 
-// Open understands a cache's address, file:///folder or http(s)://host/path. Nothing is asked yet.
+// Open understands a cache's address: file:///folder, http(s)://host/path or s3://bucket?parameters. Nothing is asked yet.
 func Open(address string, o Options) (*Cache, error) {
 	fail := func(err error) (*Cache, error) {
 		return nil, &AddressError{Redact(address), err}
@@ -130,14 +135,18 @@ func Open(address string, o Options) (*Cache, error) {
 	o = o.withDefaults()
 	c := &Cache{address: Redact(address), options: o, slots: make(chan struct{}, o.Requests)}
 	switch {
-	case u.RawQuery != "" || u.Fragment != "":
+	case u.Fragment != "" || u.RawQuery != "" && u.Scheme != "s3":
 		return fail(errors.New("settings after ? or # are not known"))
+	case u.Scheme == "s3":
+		if c.backend, err = newBucket(u, o); err != nil {
+			return fail(err)
+		}
 	case u.Scheme == "file" && (u.Host == "" || u.Host == "localhost") && filepath.IsAbs(u.Path):
 		c.backend = folder(filepath.Clean(u.Path))
 	case (u.Scheme == "http" || u.Scheme == "https") && u.Host != "":
 		c.backend = newWeb(u, o)
 	default:
-		return fail(errors.New("want file:///FOLDER, http://HOST/PATH or https://HOST/PATH"))
+		return fail(errors.New("want file:///FOLDER, http://HOST/PATH, https://HOST/PATH or s3://BUCKET"))
 	}
 	return c, nil
 }
@@ -147,8 +156,8 @@ func (c *Cache) Address() string { return c.address }
 
 // Close ends idle connections.
 func (c *Cache) Close() {
-	if w, ok := c.backend.(*web); ok {
-		w.client.CloseIdleConnections()
+	if b, ok := c.backend.(interface{ closeIdle() }); ok {
+		b.closeIdle()
 	}
 }
 
@@ -302,12 +311,17 @@ func (c *Cache) put(ctx context.Context, name string, s *spool) error {
 
 // retry takes a slot for a request and makes it, again if what went wrong may pass.
 func (c *Cache) retry(ctx context.Context, request func() error) error {
+	return c.options.again(ctx, func() error { return c.inSlot(ctx, request) })
+}
+
+// again makes a request, and once more if what went wrong may pass.
+func (o Options) again(ctx context.Context, request func() error) error {
 	for try := 0; ; try++ {
-		err := c.inSlot(ctx, request)
-		if err == nil || !temporary(err) || ctx.Err() != nil || try >= c.options.Retries {
+		err := request()
+		if err == nil || !temporary(err) || ctx.Err() != nil || try >= o.Retries {
 			return err
 		}
-		if err := c.options.Wait(ctx, 250*time.Millisecond<<(2*try)); err != nil {
+		if err := o.Wait(ctx, 250*time.Millisecond<<(2*try)); err != nil {
 			return err
 		}
 	}

@@ -41,7 +41,11 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Hint says what to do.
 func (e *Error) Hint() string {
-	if errors.Is(e.Err, ErrUntrusted) {
+	var answer *ServiceError
+	switch {
+	case errors.As(e.Err, &answer) && answer.ofCredentials():
+		return "credentials are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or those of the address' profile= or AWS_PROFILE; docs/caches.md says what they must allow"
+	case errors.Is(e.Err, ErrUntrusted):
 		return "name the key of whoever signs there: --trusted-key NAME:BASE64, or under keys in caches.yaml"
 	}
 	return ""

@@ -45,8 +45,14 @@ func (s *spool) Write(b []byte) (int, error) {
 	return s.buf.Write(b)
 }
 
-// reader reads all from the start.
-func (s *spool) reader() io.Reader {
+// content is what can be read from anywhere.
+type content interface {
+	io.ReadSeeker
+	io.ReaderAt
+}
+
+// reader reads all from the start. Readers do not disturb one another.
+func (s *spool) reader() content {
 	if s.file != nil {
 		return io.NewSectionReader(s.file, 0, s.size)
 	}

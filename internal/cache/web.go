@@ -32,13 +32,17 @@ func newWeb(u *url.URL, o Options) *web {
 		base.User = nil
 	}
 	w.base = base.JoinPath("/")
-	transport := &http.Transport{
+	w.client = &http.Client{Transport: transport(o), CheckRedirect: w.checkRedirect}
+	return w
+}
+
+// transport makes connections, of which none waits for ever.
+func transport(o Options) *http.Transport {
+	return &http.Transport{
 		Proxy: o.Proxy, DialContext: (&net.Dialer{Timeout: o.Connect}).DialContext, TLSHandshakeTimeout: o.Connect,
 		ResponseHeaderTimeout: o.Deadline, MaxIdleConnsPerHost: o.Requests, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true,
 		MaxResponseHeaderBytes: 256 << 10, DisableCompression: true, // what is compressed is named so
 	}
-	w.client = &http.Client{Transport: transport, CheckRedirect: w.checkRedirect}
-	return w
 }
 
 // refusedError is a redirect that is not followed.
@@ -171,6 +175,8 @@ func (w *web) has(ctx context.Context, name string) (bool, error) {
 }
 
 func (w *web) spoolDir() (string, error) { return "", nil }
+
+func (w *web) closeIdle() { w.client.CloseIdleConnections() }
 
 func (w *web) put(ctx context.Context, name string, s *spool) error {
 	ctx, cancel := context.WithCancelCause(ctx)
