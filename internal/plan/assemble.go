@@ -225,7 +225,7 @@ func (a *assembly) inputs(b *Build, name, dir string) {
 				})
 			}
 		case Product:
-			if p.Origin.Build == b || a.requesting[p.Origin.Build] || outside && within(p.At, b.Dir) {
+			if p.Origin.Build == b || a.requesting[p.Origin.Build] || outside && within(p.At, b.Dir) || !b.sees(p.At, at) {
 				continue
 			}
 			if outside {
@@ -246,6 +246,14 @@ func (a *assembly) inputs(b *Build, name, dir string) {
 		c.Src = patterns(src)
 	}
 	a.recipe.Components[name] = c
+}
+
+// sees tells whether a build's files name what another build made: in its own folder it may always.
+func (b *Build) sees(abs, inTree string) bool {
+	if b.Named == nil || within(b.Dir, abs) || within(abs, b.Dir) {
+		return true
+	}
+	return slices.ContainsFunc(slices.Concat(b.Named, b.Sources), func(n string) bool { return within("/"+inTree, "/"+n) || within("/"+n, "/"+inTree) })
 }
 
 func (a *assembly) use(name string, u recipe.Use, e Evidence) {

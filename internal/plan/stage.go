@@ -95,6 +95,7 @@ type Build struct {
 	RunNeeds   []Installed // what its outputs need of a distribution where they are run
 	Programs   []string    // executables that its outputs bring, as far as the tree tells
 	Sources    []string    // globs of the files it sees, from the tree's top; nil means what stands below Dir
+	Named      []string    // what its files name outside of Dir, from the tree's top: of other builds' products there it sees these and what Sources say. nil means that nobody looked
 	Only       bool        // it makes nothing but its outputs
 	Alone      bool        // it sees Sources and nothing else that stands in its stage
 	Evidence   []Evidence

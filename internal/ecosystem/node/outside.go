@@ -2,6 +2,7 @@ package node
 
 import (
 	"io/fs"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -16,10 +17,12 @@ const (
 )
 
 // outside lists the files and folders of a tree that a project's files name and that are not below the project's folder, sorted:
-// relative imports, "extends" and "paths" of a tsconfig.json, "file:" dependencies.
-func outside(t *plan.Tree, folder string) []string {
+// relative imports, "extends" and "paths" of a tsconfig.json, "file:" dependencies. unknown are those that the tree does not have; a
+// build may make them.
+func outside(t *plan.Tree, folder string) (out, unknown []string) {
 	names := regexp.MustCompile("[\"'`](?:file:|link:)?((?:\\./)?(?:\\.\\./)+[A-Za-z0-9_@.][^\"'`\\s*?${}]*)")
-	found := map[string]bool{}
+	arguments := regexp.MustCompile("[\"'`\\s=:]((?:\\./)?(?:\\.\\./)+[A-Za-z0-9_@.][^\"'`\\s*?${}\\\\;&|]*)")
+	found, other := map[string]bool{}, map[string]bool{}
 	for i, name := range t.Below(folder) {
 		if i > maxScanned || !looks(name) || strings.Contains(name, "/"+modulesName+"/") {
 			continue
@@ -31,24 +34,32 @@ func outside(t *plan.Tree, folder string) []string {
 		if err != nil {
 			continue
 		}
-		for _, m := range names.FindAllSubmatch(data, 1000) {
-			to := path.Join(path.Dir(name), string(m[1]))
+		pattern := names
+		if path.Base(name) == manifestName { // scripts name files as arguments
+			pattern = arguments
+		}
+		for _, m := range pattern.FindAllSubmatchIndex(data, 1000) {
+			if written.Match(data[max(0, m[2]-20):m[2]]) {
+				continue
+			}
+			to := path.Join(path.Dir(name), string(data[m[2]:m[3]]))
 			if to == "." || strings.HasPrefix(to, "..") || to == folder || strings.HasPrefix(to, folder+"/") || strings.HasPrefix(folder, to+"/") {
 				continue
 			}
 			if at := resolve(t, to); at != "" {
 				found[at] = true
+			} else {
+				other[to] = true
 			}
 		}
 	}
-	var out []string
 	for name := range found {
 		if !slices.ContainsFunc(keys(found), func(o string) bool { return o != name && strings.HasPrefix(name, o+"/") }) {
 			out = append(out, name)
 		}
 	}
 	slices.Sort(out)
-	return out
+	return out, slices.Sorted(maps.Keys(other))
 }
 
 func keys(m map[string]bool) []string {
@@ -58,6 +69,9 @@ func keys(m map[string]bool) []string {
 	}
 	return out
 }
+
+// written is what stands before a folder that a command writes to.
+var written = regexp.MustCompile(`--(?:outDir|out-dir|outdir|output-path|dist-dir|output|out)[= ]\s*["']?$`)
 
 // looks tells whether a file may import others.
 func looks(name string) bool {

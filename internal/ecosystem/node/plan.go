@@ -20,8 +20,8 @@ type Recogniser struct{ memory *memory }
 // memory is what was read of a tree.
 type memory struct {
 	tree    *plan.Tree
-	locks   map[string]lockFacts // by path
-	outside map[string][]string  // by folder
+	locks   map[string]lockFacts  // by path
+	outside map[string]neighbours // by folder
 }
 
 // NewRecogniser makes a Recogniser for one plan after the other. It is not safe for concurrent use.
@@ -34,7 +34,7 @@ func (r Recogniser) of(t *plan.Tree) *memory {
 		m = new(memory)
 	}
 	if m.tree != t {
-		*m = memory{t, map[string]lockFacts{}, map[string][]string{}}
+		*m = memory{t, map[string]lockFacts{}, map[string]neighbours{}}
 	}
 	return m
 }

@@ -94,6 +94,20 @@ func TestPlan(t *testing.T) {
 			want:       recipe.Component{Ecosystem: "node", Src: []string{"**"}, Build: []string{"npm run build"}, Output: map[string]string{"dist": "dist"}},
 			toolchains: map[string]string{"node": "22", "npm": "10"},
 		},
+		"beside what another build made, which its files do not name": {
+			files: []string{
+				"Dockerfile", "FROM node:24 AS build\nWORKDIR /w\nCOPY Makefile .\nCOPY a ./a\nRUN cd a && npm ci && npm run build\nCOPY b ./b\nRUN cd b && npm ci && npm run build\nCOPY web ./web\nRUN cd web && npm ci && npm run build\nFROM scratch\nCOPY --from=build /w/web/dist /web\n",
+				"Makefile", "", "a/package.json", `{"scripts":{"build":"tool --out ../made/a"}}`, "a/package-lock.json", emptyNpmLock,
+				"b/package.json", `{"scripts":{"build":"tool --out ../made/b"}}`, "b/package-lock.json", emptyNpmLock,
+				"web/package.json", `{"scripts":{"build":"tool ../made/b --out ../x"}}`, "web/package-lock.json", emptyNpmLock,
+			},
+			component: "web",
+			want: recipe.Component{
+				Ecosystem: "node", Dir: "web", Src: []string{"Makefile", "a", "b", "web", "!a/node_modules", "!b/node_modules", "!web/node_modules"}, Build: []string{"npm run build"}, Output: map[string]string{"dist": "dist"},
+				Uses: []recipe.Use{{Component: "b", Path: "b", At: "made/b"}},
+			},
+			toolchains: map[string]string{"node": "24", "npm": "11"},
+		},
 		"of the Node.js that workflows agree on": {
 			files: []string{
 				"Dockerfile", "FROM example/tools AS build\nWORKDIR /w\nCOPY . .\nRUN cd ui && npm ci && npm run build\nFROM scratch\nCOPY --from=build /w/ui/dist /web\n",

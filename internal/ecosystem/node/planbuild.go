@@ -104,7 +104,7 @@ func (p planner) describe(b *plan.Build, f found) {
 		})
 	}
 	maps.Copy(b.Env, p.environment())
-	b.Sources = p.sources(f)
+	b.Sources, b.Named = p.sources(f)
 	p.toolchains(b, f)
 	for _, library := range libraries(b.Toolchains["node"].Value) {
 		b.Needs = appendNeed(b.Needs, library, plan.Evidence{Rule: "Node.js needs it"})
@@ -445,32 +445,42 @@ func (p planner) vite(b *plan.Build, text, dir string) {
 	}
 }
 
-// sources are the globs of what the project sees, where a whole tree stands around it: its folder, its lock's, and what its files
-// name outside of them. nil means all that stands in the stage.
-func (p planner) sources(f found) []string {
-	around := slices.ContainsFunc(p.Files.Placements(), func(at plan.Placement) bool {
-		return at.Origin.Kind == plan.Source && f.folder != "." && (at.Origin.Path == "." || strings.HasPrefix(f.folder, at.Origin.Path+"/"))
-	})
-	if !around {
-		return nil
+// neighbours are what a project's files name outside of its folder: in the tree, and not.
+type neighbours struct{ tree, other []string }
+
+// sources are the globs of what the project sees, where the whole tree stands around it: its folder, its lock's, and what its files
+// name outside of them; nil means all that stands in the stage. named is what they name that is not of the tree, where more than the
+// project stands around.
+func (p planner) sources(f found) (globs, named []string) {
+	whole, around := false, false
+	for _, at := range p.Files.Placements() {
+		if at.Origin.Kind == plan.Source && f.folder != "." && at.Origin.Path != f.folder && !strings.HasPrefix(at.Origin.Path, f.folder+"/") {
+			around = true
+			whole = whole || at.Origin.Path == "." || strings.HasPrefix(f.folder, at.Origin.Path+"/")
+		}
 	}
-	out := map[string]bool{f.folder: true}
-	if f.top != "" && f.top != "." && f.top != f.folder {
-		out[f.top] = true
-	}
-	if f.top == "." {
-		return nil // a workspace of the whole tree
+	if !around || f.top == "." { // in the latter case, a workspace of the whole tree
+		return nil, nil
 	}
 	seen := p.r.of(p.Tree).outside
 	if _, known := seen[f.folder]; !known {
-		seen[f.folder] = outside(p.Tree, f.folder)
+		tree, other := outside(p.Tree, f.folder)
+		seen[f.folder] = neighbours{tree, other}
 	}
-	for _, name := range seen[f.folder] {
+	named = append([]string{}, seen[f.folder].other...)
+	if !whole { // who copies folder by folder copies what is needed
+		return nil, append(named, seen[f.folder].tree...)
+	}
+	out := map[string]bool{f.folder: true}
+	if f.top != "" && f.top != f.folder {
+		out[f.top] = true
+	}
+	for _, name := range seen[f.folder].tree {
 		if !strings.HasPrefix(name, f.top+"/") || f.top == f.folder {
 			out[name] = true
 		}
 	}
-	return slices.Sorted(maps.Keys(out))
+	return slices.Sorted(maps.Keys(out)), named
 }
 
 // lookAtLock notes what the dependencies bring on: compilers for native addons, and downloads that are left out.
