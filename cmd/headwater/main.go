@@ -13,11 +13,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"headwater/internal/sandbox"
+	"headwater/internal/verify"
 )
 
 func main() {
 	// A builder's sandbox is set up by this very program, started again under another name.
 	sandbox.RunInit()
+	verify.RunInit()
 	os.Exit(execute())
 }
 
@@ -49,6 +51,6 @@ func (a *app) command() *cobra.Command {
 	f.BoolVar(&a.json, "json", false, "write progress and results as JSON lines")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "show every line of builders' output")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(a.lockCommand(), a.buildCommand(), a.graphCommand(), a.exportCommand(), a.runCommand(), a.imageCommand(), a.logCommand(), a.storeCommand(), a.cacheCommand(), a.doctorCommand(), a.schemaCommand(), a.planCommand(), a.diffCommand())
+	root.AddCommand(a.lockCommand(), a.buildCommand(), a.graphCommand(), a.exportCommand(), a.runCommand(), a.verifyCommand(), a.imageCommand(), a.logCommand(), a.storeCommand(), a.cacheCommand(), a.doctorCommand(), a.schemaCommand(), a.planCommand(), a.diffCommand())
 	return root
 }

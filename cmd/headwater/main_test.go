@@ -14,10 +14,12 @@ import (
 
 	"headwater/internal/roottest"
 	"headwater/internal/sandbox"
+	"headwater/internal/verify"
 )
 
 func TestMain(m *testing.M) {
 	sandbox.RunInit()
+	verify.RunInit()
 	testscript.Main(m, map[string]func(){"headwater": func() { os.Exit(execute()) }})
 }
 

@@ -16,5 +16,6 @@ wait) # until it is asked to end
   trap 'echo "asked to end"; exit 7' TERM
   echo waiting
   while :; do sleep 0.1; done ;;
+serve) exec /app/serve ;;
 *) exit "$1" ;;
 esac

@@ -31,6 +31,7 @@ type Request struct {
 	Body     string            `yaml:"body,omitempty"`
 	Status   int               `yaml:"status,omitempty"`   // 0 means any of 200 to 299
 	Contains []string          `yaml:"contains,omitempty"` // texts that the answer's body has
+	Within   int               `yaml:"within,omitempty"`   // seconds in which it is asked again until the answer is right; 0 means once
 	Capture  map[string]string `yaml:"capture,omitempty"`  // name → see ParseCapture
 }
 
@@ -157,6 +158,9 @@ func (c *checker) check(at string, check Check) {
 	}
 }
 
+// maxWithin is the longest that a request is asked again, in seconds.
+const maxWithin = 600
+
 func (c *checker) request(at string, r Request) {
 	c.path(at+".path", r.Path, false)
 	if strings.Trim(r.Method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
@@ -164,6 +168,9 @@ func (c *checker) request(at string, r Request) {
 	}
 	if r.Status != 0 && (r.Status < 100 || r.Status > 599) {
 		c.addf(at+".status", "%d is no HTTP status", r.Status)
+	}
+	if r.Within < 0 || r.Within > maxWithin {
+		c.addf(at+".within", "%d is not between 0 and %d seconds", r.Within, maxWithin)
 	}
 	sent := 0
 	for _, is := range []bool{r.JSON != nil, r.Form != nil, r.Body != ""} {

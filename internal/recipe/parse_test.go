@@ -118,6 +118,7 @@ func TestParseRefusesChecks(t *testing.T) {
 		"relative path":     {"path: /,", "path: x,", `"x" is no path`},
 		"two bodies":        {"path: /,", "path: /, body: x, form: {a: b},", "has 2 of json, form and body"},
 		"odd status":        {"path: /,", "path: /, status: 99,", "99 is no HTTP status"},
+		"odd time":          {"path: /,", "path: /, within: 601,", "601 is not between"},
 		"odd method":        {"path: /,", "path: /, method: get,", "is no HTTP method"},
 		"odd capture":       {"/a/b", "a/b", "is no JSON pointer"},
 		"two groups":        {"/a/b", "'match:(a)(b)'", "has 2 groups"},

@@ -264,8 +264,8 @@ func (e *PortError) Hint() string {
 	return fmt.Sprintf("see what has it with: ss -ltnp 'sport = :%d'; end that, or change the port in the recipe", e.Port)
 }
 
-// migrateName is what migrations are called where processes are.
-const migrateName = "migrate"
+// MigrateName is what migrations are called where processes are.
+const MigrateName = "migrate"
 
 // Migrate runs the recipe's migrations to their end, if there are any. The error is an *EndedError where they fail.
 func (r *Runner) Migrate(ctx context.Context) error {
@@ -274,7 +274,7 @@ func (r *Runner) Migrate(ctx context.Context) error {
 		return nil
 	}
 	r.tell("running migrations")
-	p, err := r.launch(ctx, migrateName, args, true)
+	p, err := r.launch(ctx, MigrateName, args, true)
 	if err != nil {
 		return err
 	}

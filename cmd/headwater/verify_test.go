@@ -1,0 +1,248 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"headwater/internal/proof"
+)
+
+// odd is a small service that does what goes wrong: greets over HTTP, and does what the variables say. It is process 1.
+const odd = `#!/usr/bin/perl
+use strict; use warnings; use IO::Socket::INET; use POSIX ();
+$| = 1;
+my $do = $ENV{DO} // '';
+if (($ARGV[0] // '') eq 'migrate') {
+    print "migrating\n";
+    if ($do eq 'migration') { print STDERR "django.db.utils.ProgrammingError: column \"kind\" of relation \"event\" contains null values\n"; exit 1 }
+    sleep 600 if $do eq 'slow migration';
+    if (-e '/data/migrated') { print "nothing to do\n"; exit($do eq 'second migration' ? 4 : 0) }
+    open my $f, '>', '/data/migrated' or die "open /data/migrated: $!\n";
+    exit 0;
+}
+$SIG{TERM} = $do eq 'deaf' ? 'IGNORE' : sub { print "ending\n"; exit($do eq 'ends badly' ? 9 : 0) };
+if ($do eq 'variable') { print STDERR "KeyError: 'ODD_SECRET_KEY'\n"; exit 1 }
+if ($do eq 'library') { print STDERR "/app/odd: error while loading shared libraries: libodd.so.5: cannot open shared object file: No such file or directory\n"; exit 127 }
+if ($do eq 'module') { print STDERR "Traceback (most recent call last):\n  File \"/app/odd\", line 1\nModuleNotFoundError: No module named 'oddity'\n"; exit 1 }
+if ($do eq 'file') { open my $f, '<', '/app/templates/page.html' or die "open /app/templates/page.html: $!\n" }
+if ($do eq 'forks away') { exit 0 if fork; POSIX::setsid() }
+if ($do eq 'leaves one behind') { if (!fork) { POSIX::setsid(); $SIG{TERM} = 'IGNORE'; sleep 600 while 1 } }
+if ($do eq 'prints') { my $line = 'x' x 1000 . "\n"; print $line while 1 }
+if ($do eq 'multiplies') { for (1 .. 200) { if (!fork) { sleep 600 while 1 } } }
+if ($do eq 'grows') { my @a; push @a, 'x' x (1 << 20) while 1 }
+if ($do eq 'read-only') { open my $f, '>', '/app/cache' or print STDERR "warning: open /app/cache: $!\n" }
+if ($do eq 'fills') { fill('/data/fill') }
+if ($do eq 'fills tmp') { fill('/tmp/fill') }
+sub fill { open my $f, '>', $_[0] or die; while (1) { syswrite $f, 'x' x (1 << 20) or select undef, undef, undef, 0.05 } }
+print "$ENV{ODD_PASSWORD}\n" if $do eq 'secret';
+print "2026-01-01 ERROR odd: it went wrong\n" if $do eq 'error';
+my $port = $do eq 'port' ? 8422 : 8421;
+my $server = IO::Socket::INET->new(LocalAddr => '0.0.0.0', LocalPort => $port, Listen => 16, ReuseAddr => 1) or die "listen: $!\n";
+my $second = IO::Socket::INET->new(LocalAddr => '0.0.0.0', LocalPort => $port, Listen => 16) if $do eq 'clash';
+die "bind 0.0.0.0:8421: $!\n" if $do eq 'clash' and !$second;
+if ($do eq 'dies') { $SIG{ALRM} = sub { print STDERR "lost the database\n"; POSIX::_exit(3) }; alarm 5 }
+while (1) {
+    my $client = $server->accept or next;
+    my (undef, $path) = split ' ', <$client> // next;
+    while (defined(my $line = <$client>)) { last if $line =~ /^\r?\n$/ }
+    my ($status, $body) = ('200 OK', '<title>odd</title><link rel="stylesheet" href="style.css"><p>odd</p>');
+    ($status, $body) = ('404 Not Found', 'no') if $path eq '/style.css' and $do eq 'asset' or $path eq '/missing';
+    ($status, $body) = ('503 Service Unavailable', 'not yet') if $do eq 'never ready' and $path eq '/health';
+    exit 3 if $do eq 'closes' and $path eq '/';
+    my $type = $path eq '/style.css' ? 'text/css' : 'text/html';
+    print $client "HTTP/1.1 $status\r\nContent-Type: $type\r\nContent-Length: " . length($body) . "\r\nConnection: close\r\n\r\n$body";
+}
+`
+
+const oddRecipe = `headwater: 1
+name: odd
+release: "1"
+roots:
+  base: {suites: [trixie], packages: []}
+components:
+  hello: {ecosystem: plain, root: base, src: [odd]}
+package:
+  root: base
+  layout: {/app: hello}
+  command: [/app/odd]
+  volumes: [/data]
+  env: {DO: ""}
+  secrets: [ODD_PASSWORD]
+  migrate: [migrate]
+  processes:
+    web: {args: [serve], port: 8421, health: /health}
+`
+
+// newOdd writes the odd service's project folder: the lock is hello's, which has the same root.
+func newOdd(t *testing.T, edit func(string) string) string {
+	t.Helper()
+	dir := t.TempDir()
+	lock, err := os.ReadFile("../../examples/hello/headwater.lock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := oddRecipe
+	if edit != nil {
+		text = edit(text)
+	}
+	for name, data := range map[string]string{recipeFile: text, lockFile: string(lock), "odd": odd} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// verification is what headwater verify came to.
+type verification struct {
+	exit   int
+	record proof.Record
+	stderr string
+	took   time.Duration
+}
+
+// first is the first check that failed.
+func (v verification) first() proof.Check {
+	if list := v.record.Failed(); len(list) > 0 {
+		return list[0]
+	}
+	return proof.Check{Name: "none", Failure: &proof.Failure{}}
+}
+
+func runVerify(t *testing.T, args ...string) verification {
+	t.Helper()
+	work := filepath.Join(t.TempDir(), "work")
+	var out, errs bytes.Buffer
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd := headwater(ctx, t, append([]string{"verify", "--json", "--store", sharedStore(t), "--work", work, "--settle", "1s"}, args...)...)
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	start := time.Now()
+	err := cmd.Run()
+	v := verification{stderr: errs.String(), took: time.Since(start)}
+	var failed *exec.ExitError
+	if err != nil && !errors.As(err, &failed) {
+		t.Fatal(err)
+	}
+	v.exit = cmd.ProcessState.ExitCode()
+	var result struct{ Proof proof.Record }
+	if out.Len() > 0 {
+		if err := json.Unmarshal(out.Bytes(), &result); err != nil {
+			t.Fatalf("%v in %s", err, out.String())
+		}
+	}
+	v.record = result.Proof
+	for _, pid := range processesOf(t, work) {
+		t.Errorf("process %s is left", pid)
+	}
+	return v
+}
+
+func TestVerifyProvesWhatWorks(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "proof.json")
+	v := runVerify(t, "--proof", file, "-e", "DO=leaves one behind", newOdd(t, nil))
+	if v.exit != 0 || !v.record.Passed {
+		t.Fatalf("exit %d: %+v\n%s", v.exit, v.first().Failure, v.stderr)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := proof.Decode(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, c := range r.Checks {
+		names = append(names, string(c.Stage)+" "+c.Kind)
+	}
+	const want = "start migrate, start health, checks request, re-migrate migrate, checks process, stop stop, restart health, restart request, audit audit, audit audit, audit audit"
+	if got := strings.Join(names, ", "); got != want {
+		t.Errorf("checked %s\nwant    %s", got, want)
+	}
+	if len(r.Processes) != 1 || r.Processes[0].PeakMemory == 0 || r.Processes[0].Ready == 0 || r.Processes[0].Starts != 2 || *r.Processes[0].StopStatus != 0 {
+		t.Errorf("processes: %+v", r.Processes)
+	}
+	if len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "no sign-in was tried") {
+		t.Errorf("notes: %q", r.Notes)
+	}
+}
+
+// Each package builds and is broken at run time. The first failure names the check, and the likely cause with the recipe's key.
+func TestVerifyFindsWhatIsBroken(t *testing.T) {
+	for _, c := range []struct {
+		do, check, class, change string
+		args                     []string
+		edit                     func(string) string
+	}{
+		{do: "never ready", check: "web is healthy", class: "health", change: "package.processes.web.health", args: []string{"--wait", "3s"}},
+		{do: "port", check: "web is healthy", class: "port", change: "package.processes.web.port", args: []string{"--wait", "3s"}},
+		{do: "variable", check: "web stays up", class: "unset variable", change: "package.env.ODD_SECRET_KEY"},
+		{do: "library", check: "web stays up", class: "missing shared library", change: "roots.base.packages"},
+		{do: "module", check: "web stays up", class: "missing module", change: "components"},
+		{do: "file", check: "web stays up", class: "missing file", change: "package.layout./app"},
+		{do: "clash", check: "web stays up", class: "port in use", change: "package.processes"},
+		{do: "migration", check: "migrations of an empty database", class: "migration fails on the data", change: "package.migrate"},
+		{do: "slow migration", check: "migrations of an empty database", args: []string{"--max-migrate", "3s"}},
+		{do: "second migration", check: "migrations again, with nothing to do"},
+		{do: "asset", check: "the page at / and what it loads"},
+		{do: "forks away", check: "web stays up", class: "not a process that stays", change: "package.processes.web"},
+		{do: "prints", check: "it keeps its limits", class: "limit", args: []string{"--max-log", "1"}},
+		{do: "fills", check: "it keeps its limits", class: "limit", args: []string{"--max-data", "16"}},
+		{do: "fills tmp", check: "it keeps its limits", class: "limit", change: "package.processes.web", args: []string{"--max-data", "16"}},
+		{do: "closes", check: "web stays up"},
+		{do: "grows", check: "it keeps its limits", class: "limit", change: "package.processes.web", args: []string{"--max-memory", "300"}},
+		{do: "multiplies", check: "it keeps its limits", class: "limit", args: []string{"--max-processes", "100"}},
+		{do: "deaf", check: "web ends when it is asked to", class: "signal not handled", args: []string{"--max-stop", "2s"}},
+		{do: "ends badly", check: "web ends when it is asked to"},
+		{do: "read-only", check: "nothing is written outside of the volumes", class: "read-only file system", change: "package.volumes"},
+		{do: "secret", check: "the logs have no secrets", class: "secret in the log", change: "package.processes.web"},
+		{do: "error", check: "the logs have no errors", class: "error in the log", change: "allow-logs"},
+		{do: "dies", check: "web stays up", args: []string{"--settle", "30s"}},
+		{do: "error", check: "none", edit: func(s string) string { return s + "allow-logs: [it went wrong]\n" }},
+		{do: "no command", check: "web stays up", class: "missing program", change: "package.command",
+			edit: func(s string) string {
+				return strings.NewReplacer("[/app/odd]", "[/app/even]", "  migrate: [migrate]\n", "").Replace(s)
+			}},
+		{do: "no volume", check: "migrations of an empty database", class: "missing file",
+			edit: func(s string) string { return strings.Replace(s, "  volumes: [/data]\n", "", 1) }},
+		{do: "a request that fails", check: "page", edit: func(s string) string { return s + "checks: [{name: page, request: {path: /missing}}]\n" }},
+		{do: "a value that nothing gave", check: "page", edit: func(s string) string { return s + "checks: [{name: page, request: {path: \"/${ID}\"}}]\n" }},
+		{do: "never ready", check: "it keeps its limits", args: []string{"--max-time", "5s"}},
+	} {
+		t.Run(c.do+" "+c.check, func(t *testing.T) {
+			t.Parallel()
+			v := runVerify(t, append(c.args, "-e", "DO="+c.do, newOdd(t, c.edit))...)
+			first := v.first()
+			if first.Name != c.check {
+				t.Fatalf("it says that %q failed, want %q: %+v\n%s", first.Name, c.check, first.Failure, v.stderr)
+			}
+			if (v.exit == exitFailed) != (c.check != "none") {
+				t.Errorf("exit code %d", v.exit)
+			}
+			var cause proof.Cause
+			if len(first.Failure.Causes) > 0 {
+				cause = first.Failure.Causes[0]
+			}
+			if c.class != "" && cause.Class != c.class || c.change != "" && cause.Change != c.change {
+				t.Errorf("the likely cause is %+v, want %s at %s; seen %q, log %q", cause, c.class, c.change, first.Failure.Seen, first.Failure.Log)
+			}
+			if v.took > 90*time.Second {
+				t.Errorf("it took %v", v.took)
+			}
+			if text := fmt.Sprintf("%+v", first.Failure); c.do == "secret" && !strings.Contains(text, "‹secret›") {
+				t.Errorf("the failure tells the secret, or nothing: %s", text)
+			}
+		})
+	}
+}

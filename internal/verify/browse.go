@@ -1,0 +1,131 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"headwater/internal/browser"
+	"headwater/internal/proof"
+	"headwater/internal/recipe"
+)
+
+// chrome is the browser of a checker, started when a check first needs it.
+type chrome struct{ b *browser.Browser }
+
+func (c *chrome) close() error {
+	if c.b == nil {
+		return nil
+	}
+	b := c.b
+	c.b = nil
+	return b.Close()
+}
+
+// newPage opens a page with cookies of its own. The browser lives until close, not as long as ctx.
+func (c *checker) newPage(ctx context.Context) (*browser.Page, error) {
+	if c.chrome.b == nil {
+		root, ok := c.roots[c.recipe.Browser]
+		if !ok {
+			return nil, fmt.Errorf("root %q, which has the browser, is not there", c.recipe.Browser)
+		}
+		dir := filepath.Join(c.work, stateDir, "browser")
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
+		log, err := os.Create(filepath.Join(c.work, LogDir, "browser.log"))
+		if err != nil {
+			return nil, err
+		}
+		if c.chrome.b, err = browser.Start(context.WithoutCancel(ctx), browser.Config{Root: root, Dir: dir, Logs: log}); err != nil {
+			return nil, err
+		}
+	}
+	return c.chrome.b.NewPage(ctx)
+}
+
+// browse does what a person does, in a page of their own.
+func (c *checker) browse(ctx context.Context, base string, check recipe.Check) outcome {
+	page, err := c.newPage(ctx)
+	if err != nil {
+		return failed("a browser to look with", err.Error())
+	}
+	o := c.steps(ctx, page, base, check.Name, check.Browser)
+	shot, err := c.shoot(ctx, page, check.Name)
+	if err == nil {
+		o.shots = append(o.shots, shot)
+	}
+	if o.failure != nil {
+		if list := page.Problems(); len(list) > 0 {
+			o.failure.Seen += "\nthe page tells of: " + strings.Join(list, "\n")
+		}
+		return o
+	}
+	if list := c.unwelcome(page.Problems()); len(list) > 0 {
+		bad := failed("the page has no errors and loads all that it refers to", strings.Join(list, "\n"))
+		bad.shots = o.shots
+		return bad
+	}
+	return o
+}
+
+// unwelcome leaves out what the recipe allows.
+func (c *checker) unwelcome(problems []string) []string {
+	var list []string
+	for _, p := range problems {
+		if !c.allowed(p) {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// steps does steps in a page, until one fails.
+func (c *checker) steps(ctx context.Context, page *browser.Page, base, name string, steps []recipe.Step) outcome {
+	for i, s := range steps {
+		step, text, err := c.step(base, s)
+		if err == nil {
+			err = page.Do(ctx, step)
+		}
+		if err != nil {
+			return failed(fmt.Sprintf("step %d: %s", i+1, text), err.Error())
+		}
+	}
+	return outcome{}
+}
+
+// step makes a step for the browser, and tells it in words.
+func (c *checker) step(base string, s recipe.Step) (step browser.Step, text string, err error) {
+	switch {
+	case s.Open != "":
+		text = "open " + s.Open
+		step.Open, err = c.expand(s.Open)
+		step.Open = base + step.Open
+	case s.Press != "":
+		text = fmt.Sprintf("press %q", s.Press)
+		step.Press, err = c.expand(s.Press)
+	case s.See != "":
+		text = fmt.Sprintf("see %q", s.See)
+		step.See, err = c.expand(s.See)
+	default:
+		text = fmt.Sprintf("fill in %q", sortedKeys(s.Fill))
+		step.Fill = map[string]string{}
+		for _, label := range sortedKeys(s.Fill) {
+			if step.Fill[label], err = c.expand(s.Fill[label]); err != nil {
+				break
+			}
+		}
+	}
+	return step, text, err
+}
+
+// shoot takes a screenshot.
+func (c *checker) shoot(ctx context.Context, page *browser.Page, title string) (proof.Shot, error) {
+	png, err := page.Screenshot(ctx)
+	if err != nil {
+		return proof.Shot{}, err
+	}
+	return c.keepShot(title, png)
+}

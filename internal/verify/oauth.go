@@ -1,0 +1,113 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"headwater/internal/browser"
+	"headwater/internal/oidc"
+	"headwater/internal/proof"
+	"headwater/internal/recipe"
+)
+
+// requestTime is how long one request of an application's may take.
+const requestTime = 15 * time.Second
+
+// oauth2 signs in at an application that trusts the service, and tries what must be refused. Each time a person goes there, it is in a page
+// without cookies, so that all of the recipe's steps apply.
+func (c *checker) oauth2(ctx context.Context, base string, check recipe.Check) outcome {
+	o := check.OAuth2
+	config := oidc.Config{Issuer: base + o.Issuer, HTTP: &http.Client{Transport: c.http.Transport, Timeout: requestTime}, Scopes: scopes(o.Scopes)}
+	for _, p := range []struct {
+		to   *string
+		from string
+	}{{&config.ClientID, o.ClientID}, {&config.ClientSecret, o.ClientSecret}, {&config.Redirect, o.Redirect}} {
+		var err error
+		if *p.to, err = c.expand(p.from); err != nil {
+			return failed("an application that the service knows", err.Error())
+		}
+	}
+	c.secrets.add(config.ClientSecret)
+	visit := visit{checker: c, base: base, check: check}
+	config.Authorize = visit.authorize
+	var out outcome
+	var bad []string
+	for _, f := range oidc.Check(ctx, config) {
+		out.findings = append(out.findings, proof.Finding{Name: f.Name, OK: f.OK, Expected: f.Expected, Seen: f.Seen, Took: proof.Millis(f.Took)})
+		if !f.OK {
+			bad = append(bad, fmt.Sprintf("%s: expected %s; seen %s", f.Name, f.Expected, f.Seen))
+		}
+	}
+	out.shots = visit.shots
+	if len(bad) > 0 {
+		out.failure = &proof.Failure{Expected: "the service does what OAuth2 and OpenID Connect ask for", Seen: strings.Join(bad, "\n")}
+	}
+	return out
+}
+
+// scopes are those of the recipe with openid, without which there is no OpenID Connect.
+func scopes(list []string) []string {
+	out := []string{"openid"}
+	for _, s := range list {
+		if s != "openid" {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// visit is a person who signs in for an application.
+type visit struct {
+	*checker
+	base  string
+	check recipe.Check
+	shots []proof.Shot // of the first sign-in, and of the first one that did not come to its end
+	bad   bool
+}
+
+// authorize goes to an address as a person does, and returns the address that the service then leads to.
+func (v *visit) authorize(ctx context.Context, address string) (string, error) {
+	page, err := v.newPage(ctx)
+	if err != nil {
+		return "", err
+	}
+	first, title := len(v.shots) == 0, v.check.Name
+	err = page.Do(ctx, browser.Step{Open: address})
+	for i, s := range v.check.OAuth2.Steps {
+		if err != nil {
+			break
+		}
+		step, text, stepErr := v.step(v.base, s)
+		if err = stepErr; err == nil {
+			// The last step often leaves the service, so what is to be seen is looked at before it.
+			if first && i == len(v.check.OAuth2.Steps)-1 {
+				v.keep(ctx, page, title)
+			}
+			err = page.Do(ctx, step)
+		}
+		if err != nil {
+			err = fmt.Errorf("step %d, %s: %w", i+1, text, err)
+		}
+	}
+	if err == nil {
+		var callback string
+		if callback, err = page.WaitURL(ctx, oidc.Target(address)); err == nil {
+			return callback, nil
+		}
+	}
+	if !v.bad { // several are to be refused, and look alike
+		v.bad = true
+		v.keep(ctx, page, title+": turned away")
+	}
+	return "", err
+}
+
+// keep takes a screenshot; a page that has none is no failure of the service's.
+func (v *visit) keep(ctx context.Context, page *browser.Page, title string) {
+	if shot, err := v.shoot(ctx, page, title); err == nil {
+		v.shots = append(v.shots, shot)
+	}
+}
