@@ -108,6 +108,15 @@ func TestPlan(t *testing.T) {
 			},
 			toolchains: map[string]string{"node": "24", "npm": "11"},
 		},
+		"by the npm that wrote the lock": {
+			files: []string{
+				"Dockerfile", "FROM node:24 AS build\nWORKDIR /w\nCOPY web .\nRUN npm ci && npm run build\nFROM scratch\nCOPY --from=build /w/dist /web\n",
+				"web/package.json", `{"scripts":{"build":"tool"},"engines":{"npm":">=11"},"devEngines":{"packageManager":{"name":"npm","version":">=11.6.2"}}}`, "web/package-lock.json", emptyNpmLock,
+			},
+			component:  "web",
+			want:       recipe.Component{Ecosystem: "node", Dir: "web", Src: []string{"web", "!web/node_modules"}, Build: []string{"npm run build"}, Output: map[string]string{"dist": "dist"}},
+			toolchains: map[string]string{"node": "24", "npm": "11.6.2"},
+		},
 		"of the Node.js that workflows agree on": {
 			files: []string{
 				"Dockerfile", "FROM example/tools AS build\nWORKDIR /w\nCOPY . .\nRUN cd ui && npm ci && npm run build\nFROM scratch\nCOPY --from=build /w/ui/dist /web\n",

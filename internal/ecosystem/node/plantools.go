@@ -117,6 +117,14 @@ func lowest(wanted string) string {
 	return wanted
 }
 
+// oldest is the one version that an open range of a package manager names: a later one may refuse the lock that it wrote.
+func oldest(wanted string) string {
+	if m := regexp.MustCompile(`^>=\s*v?([0-9]+\.[0-9]+\.[0-9]+)$`).FindStringSubmatch(strings.TrimSpace(wanted)); m != nil {
+		return m[1]
+	}
+	return lowest(wanted)
+}
+
 // imageVersion is the version that a tag of an image of Node.js has.
 func imageVersion(ref string) (string, bool) {
 	ref, _, _ = strings.Cut(ref, "@")
@@ -152,9 +160,14 @@ func (p planner) managerVersion(tool string, f found, node plan.Version) (plan.V
 	if v, ok := p.installed(tool); ok {
 		return v, true
 	}
+	for _, dev := range f.manifest.DevEngines.PackageManager {
+		if dev.Name == tool && dev.Version != "" {
+			return plan.Version{Value: oldest(dev.Version), Evidence: f.evidence(`"devEngines"`, "devEngines has "+tool+" "+dev.Version)}, true
+		}
+	}
 	for _, from := range []map[string]string{f.manifest.Volta, f.manifest.Engines} {
 		if v := from[tool]; v != "" {
-			return plan.Version{Value: lowest(v), Evidence: f.evidence(`"`+tool+`"`, "names the version of "+tool)}, true
+			return plan.Version{Value: oldest(v), Evidence: f.evidence(`"`+tool+`"`, "names the version of "+tool)}, true
 		}
 	}
 	switch tool {

@@ -126,13 +126,31 @@ type manifest struct {
 	Scripts        map[string]string `json:"scripts"`
 	Engines        map[string]string `json:"engines"`
 	Volta          map[string]string `json:"volta"`
-	Workspaces     workspaceGlobs    `json:"workspaces"`
-	Dependencies   map[string]string `json:"dependencies"`
-	Development    map[string]string `json:"devDependencies"`
-	Optional       map[string]string `json:"optionalDependencies"`
-	Pnpm           struct {
+	DevEngines     struct {
+		PackageManager devTools `json:"packageManager"`
+	} `json:"devEngines"`
+	Workspaces   workspaceGlobs    `json:"workspaces"`
+	Dependencies map[string]string `json:"dependencies"`
+	Development  map[string]string `json:"devDependencies"`
+	Optional     map[string]string `json:"optionalDependencies"`
+	Pnpm         struct {
 		OnlyBuilt []string `json:"onlyBuiltDependencies"`
 	} `json:"pnpm"`
+}
+
+// devTools is what devEngines has of one kind (npm, "package.json", devEngines).
+type devTools []struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+}
+
+// UnmarshalJSON implements json.Unmarshaler: it is an object or a list of objects.
+func (t *devTools) UnmarshalJSON(data []byte) error {
+	type list devTools
+	if strings.HasPrefix(strings.TrimSpace(string(data)), "{") {
+		data = []byte("[" + string(data) + "]")
+	}
+	return json.Unmarshal(data, (*list)(t))
 }
 
 // workspaceGlobs is a list, or an object that has it as "packages".
