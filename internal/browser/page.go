@@ -109,10 +109,11 @@ func (p *Page) open(ctx context.Context, address string) error {
 	defer cancel()
 	err := chromedp.Do(limited, chromedp.Navigate(address))
 	if err == nil {
+		p.settle(ctx) // scripts that make the page do so once they are there
 		return nil
 	}
 	if ctx.Err() != nil {
-		return wrap("open "+shown(address), cmp.Or(p.ended(), context.Cause(ctx)))
+		return wrap("open "+shown(address), p.why(ctx))
 	}
 	if last := p.watch.last(); last != "" && !sameOrigin(address, last) {
 		return nil
@@ -187,10 +188,10 @@ func (p *Page) until(ctx context.Context, what string, try func(*view) (reason s
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s: %s: %w%s", what, reason, context.Cause(ctx), seen)
+			return fmt.Errorf("%s: %s: %w%s", what, reason, p.why(ctx), seen)
 		case <-limited.Done():
-			if err := context.Cause(ctx); err != nil {
-				return fmt.Errorf("%s: %s: %w%s", what, reason, err, seen)
+			if ctx.Err() != nil {
+				return fmt.Errorf("%s: %s: %w%s", what, reason, p.why(ctx), seen)
 			}
 			return fmt.Errorf("%s: %s after %v%s", what, reason, p.browser.wait, seen)
 		case <-time.After(100 * time.Millisecond):
@@ -212,12 +213,15 @@ func moved(err error) bool {
 // ended tells why there is no page any more, nil if there is.
 func (p *Page) ended() error {
 	switch cause := context.Cause(p.ctx); {
-	case cause == nil || errors.Is(cause, errCrashed):
+	case cause == nil || errors.Is(cause, errCrashed) || errors.Is(cause, errClosed):
 		return cause
 	default:
 		return fmt.Errorf("Chromium has ended: %w", cause)
 	}
 }
+
+// why tells why a context of the page's is done: the page's end, or that the caller gave up.
+func (p *Page) why(ctx context.Context) error { return cmp.Or(p.ended(), context.Cause(ctx)) }
 
 // settle waits until what was set off has come to rest: no document, script or data is on the way for a moment, or the time is up. What
 // stays open for long, as streams do, holds up a step for that time at most.
@@ -237,18 +241,25 @@ func (p *Page) settle(ctx context.Context) {
 func (p *Page) WaitURL(ctx context.Context, prefix string) (string, error) {
 	ctx, cancel := p.within(ctx)
 	defer cancel()
-	var found string
-	err := p.until(ctx, "wait for the address "+shown(prefix), func(*view) (string, error) {
+	end := time.After(p.browser.wait)
+	for {
 		if address, ok := p.watch.visited(prefix); ok {
-			found = address
-			return "", nil
+			return address, nil
 		}
-		return "the page does not go there", nil
-	})
-	if err != nil {
-		return "", &hiddenError{err, p.hidden.in(err.Error())}
+		reason := ""
+		select {
+		case <-ctx.Done():
+			return "", fmt.Errorf("wait for the address %s: %w", shown(prefix), p.why(ctx))
+		case <-end:
+			reason = fmt.Sprintf("the page does not go there after %v", p.browser.wait)
+		case <-time.After(20 * time.Millisecond):
+			continue
+		}
+		limited, stop := context.WithTimeout(ctx, 5*time.Second)
+		defer stop()
+		seen, _ := p.look(limited) // only to tell of it
+		return "", errors.New(p.hidden.in(fmt.Sprintf("wait for the address %s: %s%s", shown(prefix), reason, seen)))
 	}
-	return found, nil
 }
 
 // Screenshot is a PNG picture of what is to be seen of the page.
@@ -272,4 +283,10 @@ func (p *Page) Problems() []string {
 		out = append(out, p.hidden.in(s))
 	}
 	return out
+}
+
+// Close closes the page and forgets its cookies. Pages that stay open are closed with the browser.
+func (p *Page) Close() {
+	p.end(errClosed)
+	_ = chromedp.Cancel(p.ctx) // it is gone with the browser at the latest
 }

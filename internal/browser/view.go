@@ -116,7 +116,7 @@ func (v *view) addClickable(l *layout) {
 		known[e.id] = true
 	}
 	for _, b := range l.order {
-		if text := b.written(); b.clickable && b.visible && !known[b.id] && text != "" && len(text) < 100 {
+		if text := b.written(); b.clickable && b.visible && b.tag != "LABEL" && !known[b.id] && text != "" && len(text) < 100 {
 			v.things = append(v.things, element{id: b.id, tag: b.tag, role: clickable, name: text, visible: true})
 		}
 	}

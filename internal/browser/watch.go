@@ -65,7 +65,11 @@ func (p *Page) event(e any) {
 	p.watch.event(e)
 }
 
-var errCrashed = errors.New("the page crashed")
+// Why there is no page any more, where Chromium still runs.
+var (
+	errCrashed = errors.New("the page crashed")
+	errClosed  = errors.New("the page was closed")
+)
 
 func (w *watch) event(e any) {
 	w.mu.Lock()
