@@ -131,8 +131,8 @@ func TestGatehouseLocksTheSameAgain(t *testing.T) {
 	}
 }
 
-// The recipe is what plan writes, but for how people sign in: planned from nothing it fits the committed lock and comes to the same
-// derivations.
+// The recipe is what plan writes, but for how people sign in and what is checked: planned from nothing, with the browser's root, it fits the
+// committed lock and comes to the same derivations.
 func TestGatehouseFromItsPlan(t *testing.T) {
 	g := newGatehouse(t)
 	want, _ := output(t, "graph", "--json", "../../examples/homelab/gatehouse")
@@ -146,6 +146,9 @@ func TestGatehouseFromItsPlan(t *testing.T) {
 		}
 	}
 	output(t, "plan", g.src, "-o", g.dir)
+	g.edit(t, filepath.Join(g.dir, recipeFile), func(s string) string {
+		return strings.Replace(s, "\nroots:\n", "\nroots:\n  chromium: {suites: [trixie], packages: [chromium-headless-shell, fonts-dejavu-core]}\n", 1)
+	})
 	output(t, "lock", "--store", g.store, g.dir)
 	after, err := os.ReadFile(filepath.Join(g.dir, lockFile))
 	if err != nil {

@@ -1,19 +1,26 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"headwater/internal/lock"
 	"headwater/internal/proof"
+	"headwater/internal/recipe"
 )
 
 // odd is a small service that does what goes wrong: greets over HTTP, and does what the variables say. It is process 1.
@@ -25,6 +32,8 @@ if (($ARGV[0] // '') eq 'migrate') {
     print "migrating\n";
     if ($do eq 'migration') { print STDERR "django.db.utils.ProgrammingError: column \"kind\" of relation \"event\" contains null values\n"; exit 1 }
     sleep 600 if $do eq 'slow migration';
+    if ($do eq 'old data' and -e '/data/release-0.9') { print STDERR "could not create unique index \"event_kind\"\n"; exit 1 }
+    if ($do eq '') { open my $f, '>', '/data/release-0.9' or die }
     if (-e '/data/migrated') { print "nothing to do\n"; exit($do eq 'second migration' ? 4 : 0) }
     open my $f, '>', '/data/migrated' or die "open /data/migrated: $!\n";
     exit 0;
@@ -82,19 +91,42 @@ package:
     web: {args: [serve], port: 8421, health: /health}
 `
 
-// newOdd writes the odd service's project folder: the lock is hello's, which has the same root.
+// newOdd writes the odd service's project folder. Its lock is made of roots that the examples have pinned.
 func newOdd(t *testing.T, edit func(string) string) string {
 	t.Helper()
-	dir := t.TempDir()
-	lock, err := os.ReadFile("../../examples/hello/headwater.lock")
-	if err != nil {
-		t.Fatal(err)
-	}
 	text := oddRecipe
 	if edit != nil {
 		text = edit(text)
 	}
-	for name, data := range map[string]string{recipeFile: text, lockFile: string(lock), "odd": odd} {
+	r, err := recipe.Parse([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	locks := [2]*lock.File{}
+	for i, dir := range []string{"hello", "homelab/gatehouse"} {
+		data, err := os.ReadFile("../../examples/" + dir + "/" + lockFile)
+		if err == nil {
+			locks[i], err = lock.Parse(data)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	made := locks[0]
+	if made.Recipe, err = r.Pinned(); err != nil {
+		t.Fatal(err)
+	}
+	for name := range r.Roots {
+		if root, ok := locks[1].Roots[name]; ok {
+			made.Roots[name] = root
+		}
+	}
+	data, err := made.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, data := range map[string]string{recipeFile: text, lockFile: string(data), "odd": odd} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -120,7 +152,11 @@ func (v verification) first() proof.Check {
 
 func runVerify(t *testing.T, args ...string) verification {
 	t.Helper()
-	work := filepath.Join(t.TempDir(), "work")
+	return runVerifyIn(t, filepath.Join(t.TempDir(), "work"), args...)
+}
+
+func runVerifyIn(t *testing.T, work string, args ...string) verification {
+	t.Helper()
 	var out, errs bytes.Buffer
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
@@ -244,5 +280,140 @@ func TestVerifyFindsWhatIsBroken(t *testing.T) {
 				t.Errorf("the failure tells the secret, or nothing: %s", text)
 			}
 		})
+	}
+}
+
+// kill kills, as soon as there are any, the processes that have both texts in their arguments.
+func kill(t *testing.T, work, program string) {
+	t.Helper()
+	for range 600 {
+		for _, pid := range processesOf(t, work) {
+			b, err := os.ReadFile("/proc/" + pid + "/cmdline")
+			n, numErr := strconv.Atoi(pid)
+			if err == nil && numErr == nil && bytes.Contains(b, []byte(program)) && syscall.Kill(n, syscall.SIGKILL) == nil {
+				return
+			}
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Errorf("%s was never started", program)
+}
+
+// What a service or a check needs dies: the verdict is clear, comes soon, and nothing is left.
+func TestVerifySeesWhatItNeedsDie(t *testing.T) {
+	trixie := "\n  %s: {suites: [trixie%s], packages: [%s]}"
+	for _, c := range []struct {
+		name, program, check, seen string
+		args                       []string
+		edit                       func(string) string
+	}{
+		{"PostgreSQL", "unix_socket_directories", "postgres stays up", "it ended by itself", []string{"--settle", "5m"}, func(s string) string {
+			root := fmt.Sprintf(trixie, "postgresql", ", trixie-security", "postgresql-17")
+			return strings.Replace(s, "packages: []}", "packages: []}"+root, 1) + "services: {postgres: {kind: postgresql, root: postgresql}}\n"
+		}},
+		{"Chromium", "chromium", "page", "Chromium", nil, func(s string) string {
+			root := fmt.Sprintf(trixie, "chromium", "", "chromium-headless-shell, fonts-dejavu-core")
+			return strings.Replace(s, "packages: []}", "packages: []}"+root, 1) +
+				"browser: chromium\nchecks: [{name: page, browser: [{open: /}, {see: what is never there}]}]\n"
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			work := filepath.Join(t.TempDir(), "work")
+			killed := make(chan struct{})
+			go func() {
+				defer close(killed)
+				time.Sleep(time.Second)
+				kill(t, work, c.program)
+			}()
+			v := runVerifyIn(t, work, append(c.args, newOdd(t, c.edit))...)
+			<-killed
+			if first := v.first(); v.exit != exitFailed || first.Name != c.check || !strings.Contains(first.Failure.Seen, c.seen) || v.took > 2*time.Minute {
+				t.Errorf("exit %d after %v, %q: %+v\n%s", v.exit, v.took, first.Name, first.Failure, v.stderr)
+			}
+		})
+	}
+}
+
+// Whatever ends headwater itself ends all that it started.
+func TestVerifyLeavesNothingWhenItIsKilled(t *testing.T) {
+	t.Parallel()
+	for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGINT} {
+		work := filepath.Join(t.TempDir(), "work")
+		cmd := headwater(t.Context(), t, "verify", "--store", sharedStore(t), "--work", work, "--settle", "10m", "-e", "DO=leaves one behind", newOdd(t, nil))
+		stderr, err := cmd.StderrPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		said := bufio.NewScanner(stderr)
+		for said.Scan() && !strings.Contains(said.Text(), "re-migrate") {
+		}
+		if len(processesOf(t, work)) < 2 {
+			t.Error("nothing runs")
+		}
+		if err := cmd.Process.Signal(signal); err != nil {
+			t.Fatal(err)
+		}
+		for said.Scan() {
+		}
+		err = cmd.Wait()
+		if want := exitInterrupted; signal == syscall.SIGINT && cmd.ProcessState.ExitCode() != want {
+			t.Errorf("after %v: %v", signal, err)
+		}
+		for range 50 { // what the kernel kills is gone soon
+			if len(processesOf(t, work)) == 0 {
+				break
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if left := processesOf(t, work); len(left) > 0 {
+			t.Errorf("after %v processes %v are left", signal, left)
+		}
+		if list, err := os.ReadDir(filepath.Join(work, "volumes")); err != nil || len(list) > 0 {
+			t.Errorf("after %v data is left: %v %v", signal, list, err)
+		}
+	}
+}
+
+// An older release's data is migrated, with data in it.
+func TestVerifyUpgrades(t *testing.T) {
+	old := newOdd(t, func(s string) string { return strings.Replace(s, `release: "1"`, `release: "0.9"`, 1) })
+	for _, c := range []struct{ do, check string }{{"", "none"}, {"second migration", "migrations again, with nothing to do"}, {"old data", "migrations of release 0.9's data"}} {
+		t.Run(c.do, func(t *testing.T) {
+			t.Parallel()
+			dir := newOdd(t, func(s string) string { return strings.Replace(s, `{DO: ""}`, `{DO: "`+c.do+`"}`, 1) })
+			v := runVerify(t, "--from", old, dir)
+			if first := v.first(); first.Name != c.check || v.record.From != "0.9" {
+				t.Errorf("from %q, %q: %+v\n%s", v.record.From, first.Name, first.Failure, v.stderr)
+			}
+		})
+	}
+}
+
+// The checks are done against a service that runs already.
+func TestVerifyURL(t *testing.T) {
+	t.Parallel()
+	mux := http.NewServeMux()
+	mux.HandleFunc("/health", func(w http.ResponseWriter, _ *http.Request) {})
+	mux.HandleFunc("/whoami", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header.Get("Authorization")) })
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	dir := newOdd(t, func(s string) string {
+		return s + `checks: [{name: who, request: {path: /whoami, headers: {Authorization: "Bearer ${API_TOKEN}"}, contains: ["${API_TOKEN}"]}}, {name: more, request: {path: /more}}]` + "\n"
+	})
+	v := runVerify(t, "--url", server.URL+"/", "-e", "API_TOKEN=very-secret-token", dir)
+	if first := v.first(); v.exit != exitFailed || len(v.record.Checks) != 3 || first.Name != "more" || v.record.URL == "" {
+		t.Errorf("exit %d, %d checks, %q: %+v\n%s", v.exit, len(v.record.Checks), first.Name, first.Failure, v.stderr)
+	}
+	if strings.Contains(v.stderr, "very-secret-token") {
+		t.Error("a secret is told")
+	}
+	for _, address := range []string{"", "ftp://x.example", "x.example"} {
+		if v := runVerify(t, "--url", address+"?", dir); v.exit != exitInput {
+			t.Errorf("--url %q: exit %d", address, v.exit)
+		}
 	}
 }
