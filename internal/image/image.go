@@ -92,7 +92,7 @@ type Options struct {
 // Image is an image of which all layers are at hand.
 type Image struct {
 	v1.Image
-	Digest v1.Hash // of its manifest
+	Hash   v1.Hash // digest of its manifest, by which it is known
 	Title  string  // NAME:VERSION
 	layers []*layer
 	events event.Sink
@@ -165,7 +165,36 @@ func assemble(spec Spec, plans []layerPlan, layers []*layer, events event.Sink) 
 	if err != nil {
 		return nil, fmt.Errorf("make image: %w", err)
 	}
-	return &Image{Image: img, Digest: digest, Title: nameOf(spec.Name) + ":" + TagOf(spec.Version), layers: layers, events: events}, nil
+	return &Image{Image: img, Hash: digest, Title: nameOf(spec.Name) + ":" + TagOf(spec.Version), layers: layers, events: events}, nil
+}
+
+// Layers implements v1.Image.
+func (i *Image) Layers() ([]v1.Layer, error) {
+	list := make([]v1.Layer, len(i.layers))
+	for n, l := range i.layers {
+		list[n] = l
+	}
+	return list, nil
+}
+
+// LayerByDigest implements v1.Image.
+func (i *Image) LayerByDigest(digest v1.Hash) (v1.Layer, error) {
+	for _, l := range i.layers {
+		if l.record.Digest == digest {
+			return l, nil
+		}
+	}
+	return i.Image.LayerByDigest(digest) // the configuration
+}
+
+// LayerByDiffID implements v1.Image.
+func (i *Image) LayerByDiffID(diffID v1.Hash) (v1.Layer, error) {
+	for _, l := range i.layers {
+		if l.record.DiffID == diffID {
+			return l, nil
+		}
+	}
+	return nil, fmt.Errorf("the image has no layer %s", diffID)
 }
 
 // TagOf makes a version a tag: what no tag may have becomes a hyphen, such as the plus of build metadata.

@@ -347,7 +347,11 @@ func (x *layer) MediaType() (types.MediaType, error) { return x.compression.medi
 
 // Compressed implements v1.Layer.
 func (x *layer) Compressed() (io.ReadCloser, error) {
-	f, err := os.Open(x.layers.blob(x.record.Digest))
+	name := x.layers.blob(x.record.Digest)
+	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &DamagedError{x.title, name}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read layer %s: %w", x.title, err)
 	}
@@ -375,11 +379,11 @@ type both struct {
 
 func (b *both) Close() error { return errors.Join(b.ReadCloser.Close(), b.packed.Close()) }
 
-// DamagedError says that the disk has not given back what was written. The bytes were deleted: the next run makes them again.
+// DamagedError says that a layer's bytes are not those that were written, or gone. The next run makes them again.
 type DamagedError struct{ Layer, File string }
 
 func (e *DamagedError) Error() string {
-	return fmt.Sprintf("layer %s: %s is not what was written; it was deleted", e.Layer, e.File)
+	return fmt.Sprintf("layer %s: %s is not what was written, or gone", e.Layer, e.File)
 }
 
 // Hint says what to do.

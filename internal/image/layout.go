@@ -11,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"headwater/internal/nix"
@@ -113,6 +114,13 @@ func (p *planner) placeFolders() error {
 		"/tmp": {0o1777, 0, 0}, "/var": {0o755, 0, 0}, "/var/tmp": {0o1777, 0, 0}, "/run": {0o755, uid, gid},
 		"/proc": {0o555, 0, 0}, "/sys": {0o555, 0, 0}, "/dev": {0o755, 0, 0}, "/nix": {0o755, 0, 0}, "/nix/store": {0o755, 0, 0},
 	}
+	home, err := p.home(uid)
+	if err != nil {
+		return err
+	}
+	if home != "" {
+		p.folders[home] = folder{0o755, uid, gid}
+	}
 	for _, v := range p.spec.Volumes {
 		v = merged(v)
 		p.volumes = append(p.volumes, v)
@@ -123,6 +131,25 @@ func (p *planner) placeFolders() error {
 		p.links[merged(at)] = target
 	}
 	return nil
+}
+
+// home is the user's home folder, as the root's /etc/passwd has it, if it is below /home; "" if there is none. The launcher has no use
+// for it, since it sets HOME; some runtimes set HOME to what they find there, whatever the image says.
+func (p *planner) home(uid int) (string, error) {
+	data, err := os.ReadFile(path.Join(p.store.RealPath(p.spec.Root), "etc/passwd"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("make image: %w", err)
+	}
+	for line := range strings.Lines(string(data)) {
+		fields := strings.Split(strings.TrimSpace(line), ":")
+		if len(fields) > 5 && fields[2] == strconv.Itoa(uid) && below(fields[5], "/home") && path.Clean(fields[5]) == fields[5] {
+			return fields[5], nil
+		}
+	}
+	return "", nil
 }
 
 // placeEntries notes the runtime root and the layout.

@@ -36,20 +36,19 @@ func (e *OccupiedError) Hint() string {
 // A layout that is made new appears as a whole; one that is there keeps its other images, and its index is replaced last.
 func (i *Image) WriteLayout(dir, tag string) (err error) {
 	into := dir
-	switch _, err := os.Lstat(dir); {
-	case errors.Is(err, fs.ErrNotExist):
-		if into, err = os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+"-*"); err != nil {
-			return fmt.Errorf("write image: %w", err)
-		}
+	_, err = os.Lstat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		into, err = os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+"-*")
 		defer func() {
-			if err != nil {
+			if err != nil && into != "" {
 				err = errors.Join(err, os.RemoveAll(into))
 			}
 		}()
-		if err := os.Chmod(into, 0o755); err != nil {
-			return fmt.Errorf("write image: %w", err)
+		if err == nil {
+			err = os.Chmod(into, 0o755)
 		}
-	case err != nil:
+	}
+	if err != nil {
 		return fmt.Errorf("write image: %w", err)
 	}
 	index, err := readIndex(into, into == dir)
@@ -59,10 +58,11 @@ func (i *Image) WriteLayout(dir, tag string) (err error) {
 	if err := i.intoLayout(into, tag, index); err != nil {
 		return fmt.Errorf("write image %s: %w", dir, err)
 	}
-	if into != dir {
-		if err := os.Rename(into, dir); err != nil {
-			return fmt.Errorf("write image: %w", err)
-		}
+	if into == dir {
+		return nil
+	}
+	if err := os.Rename(into, dir); err != nil {
+		return fmt.Errorf("write image: %w", err)
 	}
 	return nil
 }
@@ -100,7 +100,7 @@ func (i *Image) intoLayout(dir, tag string, index *v1.IndexManifest) error {
 	if err != nil {
 		return err
 	}
-	blobs := filepath.Join(dir, "blobs", i.Digest.Algorithm)
+	blobs := filepath.Join(dir, "blobs", i.Hash.Algorithm)
 	if err := os.MkdirAll(blobs, 0o755); err != nil {
 		return err
 	}
@@ -109,14 +109,14 @@ func (i *Image) intoLayout(dir, tag string, index *v1.IndexManifest) error {
 			return err
 		}
 	}
-	for name, data := range map[string][]byte{name.Hex: config, i.Digest.Hex: raw} {
+	for name, data := range map[string][]byte{name.Hex: config, i.Hash.Hex: raw} {
 		if err := atomicfile.Write(filepath.Join(blobs, name), data, 0o644); err != nil {
 			return err
 		}
 	}
 	index.Manifests = slices.DeleteFunc(index.Manifests, func(d v1.Descriptor) bool { return d.Annotations[refName] == tag })
 	index.Manifests = append(index.Manifests, v1.Descriptor{
-		MediaType: types.OCIManifestSchema1, Size: int64(len(raw)), Digest: i.Digest,
+		MediaType: types.OCIManifestSchema1, Size: int64(len(raw)), Digest: i.Hash,
 		Platform: &v1.Platform{Architecture: "amd64", OS: "linux"}, Annotations: map[string]string{refName: tag},
 	})
 	if err := atomicfile.Write(filepath.Join(dir, "oci-layout"), []byte(`{"imageLayoutVersion":"1.0.0"}`), 0o644); err != nil {
@@ -163,7 +163,7 @@ func (i *Image) WriteArchive(file string) (err error) {
 	if err != nil {
 		return fmt.Errorf("write image: %w", err)
 	}
-	err = tarball.Write(ref, i.Image, f)
+	err = tarball.Write(ref, i, f)
 	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err == nil {
 		err = os.Rename(f.Name(), file)
 	}

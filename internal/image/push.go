@@ -76,6 +76,9 @@ func (e *RefError) Hint() string {
 
 // ParseRef reads HOST[:PORT]/NAME[:TAG]. The registry has to be named: none is taken by itself. Without a tag it is the given one.
 func ParseRef(text, tag string, insecure bool) (Ref, error) {
+	if strings.Contains(text, "://") {
+		return Ref{}, &RefError{text, "it is an address"}
+	}
 	host, rest, ok := strings.Cut(text, "/")
 	if !ok || !strings.ContainsAny(host, ".:") && host != "localhost" {
 		return Ref{}, &RefError{text, "it names no registry"}
@@ -165,7 +168,7 @@ func passing(err error) bool {
 const attempts = 2
 
 func (p *push) run(ctx context.Context) (Pushed, error) {
-	done := Pushed{Ref: p.ref.String(), Digest: p.image.Digest}
+	done := Pushed{Ref: p.ref.String(), Digest: p.image.Hash}
 	there, err := p.tagged(ctx)
 	if err != nil {
 		return done, err
@@ -220,7 +223,7 @@ func (p *push) once(ctx context.Context, tagged bool) error {
 	if err != nil {
 		return err
 	}
-	config, err := partial.ConfigLayer(p.image.Image)
+	config, err := partial.ConfigLayer(p.image)
 	if err != nil {
 		return err
 	}
@@ -234,7 +237,7 @@ func (p *push) once(ctx context.Context, tagged bool) error {
 	if err := group.Wait(); err != nil || tagged && p.layers.Load() == 0 {
 		return err
 	}
-	return pusher.Put(ctx, p.ref.tag, p.image.Image)
+	return pusher.Put(ctx, p.ref.tag, p.image)
 }
 
 // layer brings one layer there.

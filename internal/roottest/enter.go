@@ -57,23 +57,34 @@ func enter(lockFile, name string) error {
 	if err != nil {
 		return err
 	}
+	args, err := Inside(dir)
+	if err != nil {
+		return err
+	}
+	args = append(args, self, "-roottest.entered")
+	return syscall.Exec(args[0], append(args, os.Args[1:]...), os.Environ())
+}
+
+// Inside is the start of a command line that runs what follows it inside the root that is unpacked in dir: /usr is the root's, and with
+// it the programs of PATH; all else is the machine's.
+func Inside(dir string) ([]string, error) {
 	lib := filepath.Join(dir, dag.LibDir)
-	loader := filepath.Join(lib, "ld-linux-x86-64.so.2")
-	args := []string{loader, "--library-path", lib, filepath.Join(dir, "usr/bin/bwrap"), "--ro-bind", filepath.Join(dir, "usr"), "/usr"}
+	args := []string{
+		filepath.Join(lib, "ld-linux-x86-64.so.2"), "--library-path", lib, filepath.Join(dir, "usr/bin/bwrap"), "--ro-bind", filepath.Join(dir, "usr"), "/usr",
+	}
 	for _, link := range []string{"bin", "sbin", "lib", "lib64"} {
 		args = append(args, "--symlink", "usr/"+link, "/"+link)
 	}
 	machine, err := machineFolders()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	args = append(append(args, machine...), "--ro-bind", "/", insideAt)
 	wd, err := os.Getwd()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	args = append(args, "--chdir", wd, "--setenv", "PATH", "/usr/bin:/usr/sbin", "--", self, "-roottest.entered")
-	return syscall.Exec(loader, append(args, os.Args[1:]...), os.Environ())
+	args = append(append(args, machine...), "--ro-bind", "/", insideAt)
+	return append(args, "--chdir", wd, "--setenv", "PATH", "/usr/bin:/usr/sbin", "--"), nil
 }
 
 // machineFolders are the options that bind what is in the machine's / and not the root's.
