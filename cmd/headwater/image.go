@@ -164,10 +164,10 @@ func (a *app) tellPushed(b *builder, pushed []image.Pushed) {
 // imageResult prints the digest.
 func (a *app) imageResult(img *image.Image, pushed []image.Pushed) error {
 	if !a.json {
-		_, err := fmt.Fprintln(a.stdout, img.Digest)
+		_, err := fmt.Fprintln(a.stdout, img.Hash)
 		return err
 	}
-	return json.NewEncoder(a.stdout).Encode(map[string]any{"v": 1, "digest": img.Digest, "name": img.Title, "pushed": pushedLines(pushed)})
+	return json.NewEncoder(a.stdout).Encode(map[string]any{"v": 1, "digest": img.Hash, "name": img.Title, "pushed": pushedLines(pushed)})
 }
 
 // pushedLine is a reference that was pushed, in results and records.
@@ -188,7 +188,7 @@ func pushedLines(pushed []image.Pushed) []pushedLine {
 
 // recordImage notes, beside the link to a project's last build, what its last image is and where it was pushed.
 func recordImage(file string, pkg nix.StorePath, img *image.Image, pushed []image.Pushed) error {
-	data, err := json.Marshal(map[string]any{"v": 1, "package": pkg, "digest": img.Digest, "name": img.Title, "pushed": pushedLines(pushed)})
+	data, err := json.Marshal(map[string]any{"v": 1, "package": pkg, "digest": img.Hash, "name": img.Title, "pushed": pushedLines(pushed)})
 	if err != nil {
 		return err
 	}
