@@ -7,7 +7,8 @@
 //
 // What holds:
 //
-//   - Only what the daemon lacks and the goals need is made and uploaded, inputs before what refers to them, in one stream.
+//   - Only what the daemon lacks and the goals need is made and uploaded, inputs before what refers to them, in one stream at a
+//     time, which begins while other things are still being made or downloaded.
 //   - What is uploaded needs neither a signature nor the daemon's trust, since its path follows from its content. Paths that exist
 //     already (dag.Path) are the exception: they keep their signatures, and a daemon that trusts its client takes them without.
 //   - What is brought back becomes valid here only if its NAR is what the daemon said of it, and its references before it.
@@ -112,12 +113,8 @@ func (r *run) realise(ctx context.Context, here, there []*dag.Node) error {
 			return err
 		}
 	}
-	localErr := r.makeHere(ctx, here, p)
-	if localErr != nil && (!r.opts.KeepGoing || ctx.Err() != nil) {
-		r.skip(p)
-		return localErr
-	}
-	if err := r.upload(ctx, p); err != nil {
+	localErr, err := r.supply(ctx, here, p)
+	if err != nil {
 		r.skip(p)
 		return errors.Join(localErr, err)
 	}
@@ -126,6 +123,30 @@ func (r *run) realise(ctx context.Context, here, there []*dag.Node) error {
 		return errors.Join(localErr, buildErr)
 	}
 	return errors.Join(localErr, buildErr, r.download(ctx, r.built(there)))
+}
+
+// supply makes nodes and what is to be uploaded here, and uploads it. With Options.KeepGoing localErr tells what could not be made and
+// is not in the plan any more; err says that there is nothing to go on with.
+func (r *run) supply(ctx context.Context, here []*dag.Node, p *plan) (localErr, err error) {
+	making, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	u, err := r.beginUpload(ctx, p, cancel)
+	defer u.cancel(nil)
+	if err != nil {
+		return nil, err
+	}
+	localErr = r.makeHere(making, here, p, u.made)
+	var cause error
+	if localErr != nil && (!r.opts.KeepGoing || ctx.Err() != nil) {
+		cause = localErr
+	}
+	switch err := u.stop(cause); {
+	case err != nil && errors.Is(localErr, err): // the upload's end was that of the making too
+		return nil, err
+	case err != nil || cause != nil:
+		return nil, errors.Join(localErr, err)
+	}
+	return localErr, u.finish(ctx, p)
 }
 
 // planThere connects and finds out what the daemon lacks. Where texts refer to outputs, those are realised first.
@@ -144,8 +165,8 @@ func (r *run) planThere(ctx context.Context, goals []*dag.Node) (*plan, error) {
 	}
 }
 
-// makeHere has the other engine make nodes and what is to be uploaded.
-func (r *run) makeHere(ctx context.Context, nodes []*dag.Node, p *plan) error {
+// makeHere has the other engine make nodes and what is to be uploaded. did hears of each that was made.
+func (r *run) makeHere(ctx context.Context, nodes []*dag.Node, p *plan, did func(id string)) error {
 	nodes = slices.Clone(nodes)
 	for _, o := range p.objects {
 		if !o.drv {
@@ -165,6 +186,9 @@ func (r *run) makeHere(ctx context.Context, nodes []*dag.Node, p *plan) error {
 			return
 		}
 		r.opts.Events(e)
+		if done, ok := e.(event.Finished); ok && done.Err == nil {
+			did(done.Node.ID)
+		}
 	}
 	made, err := r.Local.Realise(ctx, nodes, opts)
 	r.result.Realised = append(r.result.Realised, made.Realised...)

@@ -1,19 +1,25 @@
 package daemon_test
 
 import (
+	"context"
 	"errors"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"headwater/internal/dag"
 	"headwater/internal/engine"
+	"headwater/internal/engine/daemon"
 	"headwater/internal/event"
 	"headwater/internal/nixtest"
+	"headwater/internal/store/storetest"
 )
 
 // way is one to reach a daemon.
@@ -211,6 +217,70 @@ func TestTellsWhatHappens(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What has come is uploaded while other downloads go on, and what refers to it after it.
+func TestUploadsWhileDownloading(t *testing.T) {
+	g := newGraph(t)
+	downloads := map[string]string{"first.tar": strings.Repeat("first", 1<<20), "last.tar": "last"}
+	first, last := g.fetch("first.tar", downloads["first.tar"]), g.fetch("last.tar", downloads["last.tar"])
+	text := g.text("text", "see "+string(g.tool.Path())+"\n", g.tool)
+	goal := g.drv("goal", []string{"concat", string(first.Path()), string(last.Path()), string(text.Path())}, first, last, text)
+	l, dir := newLab(t, downloads), storeDir(t)
+	l.use(nixtest.New(t, nixtest.Current))
+	address := l.listen(dir)
+	theirs := storetest.Open(t, dir)
+	l.before = func(ctx context.Context, name string) error {
+		if name != "last.tar" {
+			return nil
+		}
+		for range 6000 {
+			valid, err := theirs.Valid(ctx, first.Path())
+			if err != nil || len(valid) > 0 {
+				return err
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		return errors.New("the first download was not uploaded before the last one")
+	}
+	l.build(address, goal)
+	balanced(t, l.events.take())
+	l.clean()
+}
+
+// Where the daemon ends while things are uploaded and made, both end.
+func TestDaemonEndsWhileDownloading(t *testing.T) {
+	g := newGraph(t)
+	downloads := map[string]string{"first.tar": strings.Repeat("first", 1<<20), "last.tar": "last"}
+	first, last := g.fetch("first.tar", downloads["first.tar"]), g.fetch("last.tar", downloads["last.tar"])
+	goal := g.drv("goal", []string{"concat", string(first.Path()), string(last.Path())}, first, last)
+	l := newLab(t, downloads)
+	l.use(nixtest.New(t, nixtest.Current))
+	real := strings.TrimPrefix(l.listen(storeDir(t)), "unix://")
+	proxy := serve(t, func(c *net.UnixConn) { // until something large comes
+		d, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: real, Net: "unix"})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		go io.Copy(c, d)
+		io.CopyN(d, c, 1<<20)
+		d.Close()
+	})
+	l.before = func(ctx context.Context, name string) error {
+		if name != "last.tar" {
+			return nil
+		}
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	_, err := l.realise(proxy, engine.Options{}, goal)
+	var failed *daemon.Error
+	if !errors.As(err, &failed) || !strings.Contains(err.Error(), "hung up") || strings.Count(err.Error(), "hung up") > 1 {
+		t.Errorf("error %v", err)
+	}
+	balanced(t, l.events.take())
+	l.clean(goal, last)
 }
 
 // Store paths that exist already go to a daemon that trusts its client, with all that they refer to.

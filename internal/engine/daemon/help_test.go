@@ -180,7 +180,8 @@ func (g *graph) service() (goal *dag.Node, downloads map[string]string) {
 type lab struct {
 	t         testing.TB
 	store     *store.Store
-	downloads map[string]string // what can be downloaded, by name
+	downloads map[string]string                            // what can be downloaded, by name
+	before    func(ctx context.Context, name string) error // a download begins; nil does nothing
 	getenv    map[string]string
 	environ   []string
 	events    recorder
@@ -209,7 +210,12 @@ func storeDir(t testing.TB) string {
 	return dir
 }
 
-func (l *lab) fetch(_ context.Context, a artifact.Artifact, dst string, progress func(done, total int64)) (int64, error) {
+func (l *lab) fetch(ctx context.Context, a artifact.Artifact, dst string, progress func(done, total int64)) (int64, error) {
+	if l.before != nil {
+		if err := l.before(ctx, a.Name); err != nil {
+			return 0, err
+		}
+	}
 	text, ok := l.downloads[a.Name]
 	if !ok {
 		return 0, fmt.Errorf("%s cannot be had", a.Name)

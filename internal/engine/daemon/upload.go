@@ -2,11 +2,13 @@ package daemon
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"headwater/internal/dag"
@@ -16,29 +18,235 @@ import (
 	"headwater/internal/nix/worker"
 )
 
-// upload sends the plan's objects, all in one stream.
-func (r *run) upload(ctx context.Context, p *plan) error {
-	if len(p.objects) == 0 {
+// upload sends a plan's objects. It begins while some of them are still being made: what has come is sent as soon as that is
+// worth a request, in one stream at a time, since the way to the daemon is one. It has the run's connection to itself until it ends.
+type upload struct {
+	run     *run
+	cancel  context.CancelCauseFunc // ends what early packs and sends
+	stopped chan struct{}           // closed when no more is sent early
+	ended   chan struct{}           // closed when the goroutine has ended; nil if there is none
+	wake    chan struct{}           // has a token when something came
+	err     error                   // read after ended
+	count   int                     // of the plan's objects
+	bar     *copying                // nil while nothing was sent
+	parcels []parcel                // to be sent next, what they refer to first
+	took    map[object]bool         // all that are or were parcels
+	sent    map[nix.StorePath]bool  // of paths that exist already: also what they refer to
+
+	mu      sync.Mutex // guards what follows
+	awaited int        // nodes that are not made yet
+	making  map[string]object
+	waits   map[object]int // how many of what it refers to, and of itself, are lacking
+	needed  map[object][]object
+	ready   []object
+}
+
+// parcel is an object with what is sent for it.
+type parcel struct {
+	object
+	content []worker.Object
+}
+
+// worthwhile is how many bytes are sent while more is awaited: fewer can go along with what comes later.
+const worthwhile = 1 << 20
+
+// beginUpload starts sending. failed is told if that goes wrong. The caller cancels the upload at the end.
+func (r *run) beginUpload(ctx context.Context, p *plan, failed context.CancelCauseFunc) (*upload, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	u := &upload{
+		run: r, cancel: cancel, stopped: make(chan struct{}), wake: make(chan struct{}, 1), count: len(p.objects), took: map[object]bool{}, sent: map[nix.StorePath]bool{},
+		making: map[string]object{}, waits: map[object]int{}, needed: map[object][]object{},
+	}
+	if err := u.arrange(ctx, p); err != nil || u.awaited == 0 {
+		return u, err
+	}
+	u.wake <- struct{}{} // for what is here already
+	u.ended = make(chan struct{})
+	go func() {
+		defer close(u.ended)
+		if u.err = u.early(ctx); u.err != nil {
+			failed(u.err)
+		}
+	}()
+	return u, nil
+}
+
+// arrange finds out what each object waits for.
+func (u *upload) arrange(ctx context.Context, p *plan) error {
+	var paths []nix.StorePath
+	for _, o := range p.objects {
+		if !o.drv {
+			paths = append(paths, o.path())
+		}
+	}
+	lacking, err := u.run.notHere(ctx, paths)
+	if err != nil {
+		return err
+	}
+	lack, planned := map[nix.StorePath]bool{}, map[object]bool{}
+	for _, path := range lacking {
+		lack[path] = true
+	}
+	for _, o := range p.objects { // what they refer to first
+		planned[o] = true
+		if !o.drv && lack[o.path()] {
+			u.awaited++
+			u.making[string(o.node.ID())] = o
+			u.waits[o]++
+		}
+		for _, ref := range o.refersTo() {
+			if planned[ref] {
+				u.waits[o]++
+				u.needed[ref] = append(u.needed[ref], o)
+			}
+		}
+	}
+	for _, o := range p.objects {
+		if u.waits[o] == 0 {
+			u.ready = append(u.ready, o)
+		}
+	}
+	return nil
+}
+
+// made hears that a node was made.
+func (u *upload) made(id string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	o, ok := u.making[id]
+	if !ok {
+		return
+	}
+	delete(u.making, id)
+	u.awaited--
+	u.less(o)
+	select {
+	case u.wake <- struct{}{}:
+	default:
+	}
+}
+
+// less notes that an object waits for one thing less. The caller holds the mutex.
+func (u *upload) less(o object) {
+	if u.waits[o]--; u.waits[o] == 0 {
+		u.ready = append(u.ready, o)
+	}
+}
+
+// take is what can be sent now, and whether more is awaited.
+func (u *upload) take() (objects []object, more bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for len(u.ready) > 0 {
+		o := u.ready[0]
+		u.ready = u.ready[1:]
+		objects = append(objects, o)
+		for _, n := range u.needed[o] {
+			u.less(n)
+		}
+	}
+	return objects, u.awaited > 0
+}
+
+// early sends what has come, while more is awaited.
+func (u *upload) early(ctx context.Context) error {
+	for {
+		select {
+		case <-u.wake:
+		case <-u.stopped:
+			return nil
+		case <-ctx.Done():
+			return nil // whoever cancelled knows
+		}
+		objects, more := u.take()
+		if !more {
+			return nil // the rest is sent at once
+		}
+		size := int64(0)
+		if err := u.pack(ctx, objects); err != nil {
+			return err
+		}
+		for _, p := range u.parcels {
+			for _, o := range p.content {
+				size += o.Info.NARSize
+			}
+		}
+		if size >= worthwhile {
+			if err := u.send(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// stop ends what began early: once what is being sent has arrived, or, with a cause, at once.
+func (u *upload) stop(cause error) error {
+	if u.ended == nil {
 		return nil
 	}
-	c := r.copying("upload", fmt.Sprintf("%d paths to the Nix daemon", len(p.objects)))
+	close(u.stopped)
+	if cause != nil {
+		u.cancel(cause)
+	}
+	<-u.ended
+	if err := cmp.Or(u.err, cause); err != nil && u.bar != nil {
+		u.bar.end(err)
+	}
+	return u.err
+}
+
+// finish sends the rest of the plan's objects, all of which are here.
+func (u *upload) finish(ctx context.Context, p *plan) error {
+	left := map[object]bool{}
+	var rest []object
+	for _, o := range p.objects {
+		left[o] = true
+		if !u.took[o] {
+			rest = append(rest, o)
+		}
+	}
+	u.parcels = slices.DeleteFunc(u.parcels, func(p parcel) bool { return !left[p.object] })
+	err := u.pack(ctx, rest)
+	if err == nil && len(u.parcels) > 0 {
+		err = u.send(ctx)
+	}
+	if u.bar != nil {
+		u.bar.end(err)
+	}
+	return err
+}
+
+// pack makes parcels of objects.
+func (u *upload) pack(ctx context.Context, objects []object) error {
+	for _, o := range objects {
+		content, err := u.run.objectsOf(ctx, o, u.sent)
+		if err != nil {
+			return fmt.Errorf("upload %s: %w", o.path(), err)
+		}
+		u.took[o] = true
+		u.parcels = append(u.parcels, parcel{o, content})
+	}
+	return nil
+}
+
+// send sends the parcels, in one stream.
+func (u *upload) send(ctx context.Context) error {
+	if u.bar == nil {
+		u.bar = u.run.copying("upload", fmt.Sprintf("%d paths to the Nix daemon", u.count))
+	}
 	var objects []worker.Object
 	trust := false
-	sent := map[nix.StorePath]bool{}
-	for _, o := range p.objects {
-		more, err := r.objectsOf(ctx, o, sent)
-		if err != nil {
-			return c.end(fmt.Errorf("upload %s: %w", o.path(), err))
+	for _, p := range u.parcels {
+		for _, o := range p.content {
+			trust = trust || o.Info.CA.IsZero()
+			u.bar.total += o.Info.NARSize
+			write := o.Write
+			o.Write = func(w io.Writer) error { return write(io.MultiWriter(w, u.bar)) }
+			objects = append(objects, o)
 		}
-		objects = append(objects, more...)
 	}
-	for i := range objects {
-		trust = trust || objects[i].Info.CA.IsZero()
-		c.total += objects[i].Info.NARSize
-		write := objects[i].Write
-		objects[i].Write = func(w io.Writer) error { return write(io.MultiWriter(w, c)) }
-	}
-	return c.end(r.fault(ctx, r.client.AddMultiple(ctx, objects, trust)))
+	u.parcels = nil
+	return u.run.fault(ctx, u.run.client.AddMultiple(ctx, objects, trust))
 }
 
 // objectsOf is what the daemon has to know of an object, and its bytes. A path that exists already comes with all that it

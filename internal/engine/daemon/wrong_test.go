@@ -54,6 +54,7 @@ func session(t *testing.T, l *lab, goal *dag.Node) []byte {
 	real := strings.TrimPrefix(l.listen(storeDir(t)), "unix://")
 	var said bytes.Buffer
 	var first atomic.Bool
+	all := make(chan struct{}) // closed when said is whole
 	proxy := serve(t, func(c *net.UnixConn) {
 		d, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: real, Net: "unix"})
 		if err != nil {
@@ -66,11 +67,13 @@ func session(t *testing.T, l *lab, goal *dag.Node) []byte {
 		}()
 		var to io.Writer = c
 		if first.CompareAndSwap(false, true) { // the second one only asks how far the first one is
+			defer close(all)
 			to = io.MultiWriter(c, &said)
 		}
 		io.Copy(to, d)
 	})
 	l.build(proxy, goal)
+	<-all
 	return said.Bytes()
 }
 
