@@ -21,6 +21,9 @@ import (
 func (p *Page) fill(ctx context.Context, label, value string) error {
 	return p.until(ctx, fmt.Sprintf("fill in %q", label), func(v *view) (string, error) {
 		e, reason := v.find(label, "field", element.field)
+		if beside, ok := v.beside(label); ok && reason == noSuch("field") {
+			e, reason = beside, ""
+		}
 		switch {
 		case reason != "":
 			return reason, nil
@@ -166,21 +169,14 @@ func (p *Page) press(ctx context.Context, name string) error {
 	return p.until(ctx, fmt.Sprintf("press %q", name), func(v *view) (string, error) {
 		var e element
 		reason := ""
+		const kind = "button or link"
 		for _, is := range []func(element) bool{
 			func(e element) bool { return e.role == "button" },
 			func(e element) bool { return e.role == "link" },
 			func(e element) bool { return e.pressable() && e.role != clickable },
 			func(e element) bool { return e.role == clickable },
 		} {
-			found, why := v.find(name, "button or link", is)
-			if e = found; why == "" {
-				reason = ""
-				break
-			}
-			if reason == "" || !strings.HasPrefix(why, "there is no") {
-				reason = why
-			}
-			if !strings.HasPrefix(why, "there is no") {
+			if e, reason = v.find(name, kind, is); reason != noSuch(kind) {
 				break
 			}
 		}

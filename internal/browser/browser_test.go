@@ -129,6 +129,8 @@ func TestSteps(t *testing.T) {
 			{Fill: fields{"Username": "alice"}}, {Press: "Continue"}, {Fill: fields{"Password": "hunter22"}}, {Press: "Continue"}, {See: "Hello alice"}}},
 		{"two steps in a hurry", "/two", []browser.Step{{Fill: fields{"Username": "alice"}}, {Press: "Continue"}, {Press: "Continue"}, {See: "Hello alice"}}},
 		{"frame", "/frame", append([]browser.Step{{See: "Outside"}}, signIn...)},
+		{"frame of another origin", "/frame-elsewhere", append([]browser.Step{{See: "Outside"}}, signIn...)},
+		{"labels that only stand there", "/loose", signIn},
 		{"a button before a link", "/prefer", []browser.Step{{Press: "Sign in"}, {See: "Signed in as"}}},
 		{"what reacts to clicks", "/card", []browser.Step{{Press: "Open the card"}, {See: "Opened"}}},
 		{"dialog", "/dialog", []browser.Step{{Press: "Ask"}, {See: "Agreed"}}},

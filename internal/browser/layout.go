@@ -16,6 +16,7 @@ type box struct {
 	id         cdp.BackendNodeID
 	tag        string
 	parent     *box
+	document   int
 	attributes map[string]string
 	laidOut    bool
 	bounds     domsnapshot.Rectangle // x, y, width, height in pixels of its document
@@ -82,6 +83,7 @@ func (l *layout) document(index int, owner *box) {
 			parent = boxes[p]
 		}
 		b := l.node(d, i, parent)
+		b.document = index
 		b.clickable = click[int64(i)]
 		if k, ok := at[int64(i)]; ok {
 			l.lay(d, k, b)

@@ -19,6 +19,10 @@ var pages = map[string]string{
 	"/labels": `<!doctype html><form action="/signed-in" method="post">
 		<span id="l">Account</span><input name="user" aria-labelledby="l"><input name="password" aria-label="Secret word" type="password">
 		<input placeholder="One-time code" name="code"><input type="submit" value="Continue"></form>`,
+	// Labels that a person ties to their fields by where they stand.
+	"/loose": `<!doctype html><form action="/signed-in" method="post"><table><tr><td><label>Username</label><td><input name="user"></table>
+		<div><label>Password</label></div><div><input name="password" type="password" placeholder="at least 8"></div>
+		<div><input name="code" placeholder="Code"></div><button>Sign in</button></form>`,
 	"/kinds": `<!doctype html><form action="/kinds-sent">
 		<label>Language <select name="language"><option value="de">German</option><option value="fr">French</option></select></label>
 		<label>Birthday <input type="date" name="day"></label><label>Number <input type="number" name="number" value="7"></label>
@@ -58,14 +62,15 @@ var pages = map[string]string{
 		<p style="position:absolute;width:1px;height:1px;overflow:hidden">For screen readers</p><div hidden><button>Gone button</button></div>
 		<template><p>Gone in a template</p></template><div style="opacity:0"><button>Pale button</button></div>
 		<details><summary>More</summary><p>Gone until opened</p></details><input value="Typed in">`,
-	"/frame":    `<!doctype html><h1>Outside</h1><iframe src="/plain" style="width:600px;height:300px;margin-top:1500px"></iframe>`,
-	"/twice":    `<!doctype html><button>Delete</button><button>Delete</button>`,
-	"/covered":  `<!doctype html><button>Accept</button><div style="position:fixed;inset:0;background:#fff8"></div>`,
-	"/prefer":   `<!doctype html><a href="/plain">Sign in</a><form action="/signed-in"><button>Sign in</button></form>`,
-	"/card":     `<!doctype html><div id="c" style="cursor:pointer"><span>Open the card</span></div><script>c.onclick = () => document.body.innerHTML = "Opened"</script>`,
-	"/dialog":   `<!doctype html><button onclick="if (confirm('Sure?')) document.body.innerHTML = 'Agreed'">Ask</button>`,
-	"/short":    `<!doctype html><label>PIN <input maxlength="4"></label>`,
-	"/problems": `<!doctype html><img src="/missing?token=t0psecret"><script>console.error("it hurts", 7); setTimeout(() => { throw new Error("uncaught") }); fetch("http://127.0.0.1:CLOSED/");</script><script src="http://other.invalid/x.js"></script>`,
+	"/frame":           `<!doctype html><h1>Outside</h1><iframe src="/plain" style="width:600px;height:300px;margin-top:1500px"></iframe>`,
+	"/frame-elsewhere": `<!doctype html><h1>Outside</h1><iframe src="http://localhost:PORT/plain" style="width:600px;height:300px;margin-top:1500px"></iframe>`,
+	"/twice":           `<!doctype html><button>Delete</button><button>Delete</button>`,
+	"/covered":         `<!doctype html><button>Accept</button><div style="position:fixed;inset:0;background:#fff8"></div>`,
+	"/prefer":          `<!doctype html><a href="/plain">Sign in</a><form action="/signed-in"><button>Sign in</button></form>`,
+	"/card":            `<!doctype html><div id="c" style="cursor:pointer"><span>Open the card</span></div><script>c.onclick = () => document.body.innerHTML = "Opened"</script>`,
+	"/dialog":          `<!doctype html><button onclick="if (confirm('Sure?')) document.body.innerHTML = 'Agreed'">Ask</button>`,
+	"/short":           `<!doctype html><label>PIN <input maxlength="4"></label>`,
+	"/problems":        `<!doctype html><img src="/missing?token=t0psecret"><script>console.error("it hurts", 7); setTimeout(() => { throw new Error("uncaught") }); fetch("http://127.0.0.1:CLOSED/");</script><script src="http://other.invalid/x.js"></script>`,
 }
 
 // serve serves the pages.
@@ -73,11 +78,12 @@ func serve(t *testing.T) string {
 	t.Helper()
 	mux := http.NewServeMux()
 	for path, page := range pages {
-		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
 			if path == "/problems" {
 				w.Header().Set("Content-Security-Policy", "script-src 'unsafe-inline'")
 			}
-			fmt.Fprint(w, strings.ReplaceAll(page, "CLOSED", closedPort(t)))
+			_, port, _ := net.SplitHostPort(r.Host)
+			fmt.Fprint(w, strings.NewReplacer("CLOSED", closedPort(t), "PORT", port).Replace(page))
 		})
 	}
 	mux.HandleFunc("/signed-in", func(w http.ResponseWriter, r *http.Request) {

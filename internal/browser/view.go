@@ -19,12 +19,14 @@ type view struct {
 	address, title string
 	lines          []string  // what is to be read, one for each block
 	things         []element // what can be filled in or pressed, in the order of the page
+	labels         []*box    // label elements
 	parents        map[cdp.BackendNodeID]cdp.BackendNodeID
 }
 
 // element is something to fill in or to press.
 type element struct {
 	id       cdp.BackendNodeID
+	box      *box
 	tag      string // of HTML, in capitals
 	role     string
 	name     string   // accessible name: of a label element, aria-labelledby, aria-label, its own text
@@ -73,6 +75,11 @@ func (p *Page) look(ctx context.Context) (*view, error) {
 		}
 	}
 	v.addClickable(l)
+	for _, b := range l.order {
+		if b.tag == "LABEL" && b.visible {
+			v.labels = append(v.labels, b)
+		}
+	}
 	return v, nil
 }
 
@@ -85,7 +92,7 @@ func frameIDs(t *page.FrameTree) []cdp.FrameID {
 }
 
 func (v *view) add(n *accessibility.Node, b *box) {
-	e := element{id: b.id, tag: b.tag, role: word(n.Role), name: word(n.Name), visible: b.visible}
+	e := element{id: b.id, box: b, tag: b.tag, role: word(n.Role), name: word(n.Name), visible: b.visible}
 	if !e.field() && !e.pressable() {
 		return
 	}
@@ -117,7 +124,7 @@ func (v *view) addClickable(l *layout) {
 	}
 	for _, b := range l.order {
 		if text := b.written(); b.clickable && b.visible && b.tag != "LABEL" && !known[b.id] && text != "" && len(text) < 100 {
-			v.things = append(v.things, element{id: b.id, tag: b.tag, role: clickable, name: text, visible: true})
+			v.things = append(v.things, element{id: b.id, box: b, tag: b.tag, role: clickable, name: text, visible: true})
 		}
 	}
 }
@@ -176,7 +183,38 @@ func (v *view) find(name, kind string, is func(element) bool) (element, string) 
 			return element{}, "there is such a " + kind + ", but not to be seen"
 		}
 	}
-	return element{}, "there is no such " + kind
+	return element{}, noSuch(kind)
+}
+
+func noSuch(kind string) string { return "there is no such " + kind }
+
+// beside is the field that stands nearest to the one label with that text, below it or right of it, for labels that the page does not tie
+// to their field. It tells whether there is one.
+func (v *view) beside(name string) (element, bool) {
+	var at *box
+	for _, b := range v.labels {
+		if label(b.written()) == label(name) {
+			if at != nil {
+				return element{}, false
+			}
+			at = b
+		}
+	}
+	const below, right = 40, 300 // pixels that may be between them
+	var nearest element
+	best := -1.0
+	for _, e := range v.things {
+		if at == nil || !e.field() || !e.visible || e.box.document != at.document {
+			continue
+		}
+		down, across := e.box.bounds[1]-at.bounds[1]-at.bounds[3], e.box.bounds[0]-at.bounds[0]-at.bounds[2]
+		under := down > -5 && down < below && across < 0 && e.box.bounds[0]+e.box.bounds[2] > at.bounds[0]
+		next := across > -5 && across < right && down < 0 && e.box.bounds[1]+e.box.bounds[3] > at.bounds[1]
+		if distance := max(down, across); (under || next) && (best < 0 || distance < best) {
+			nearest, best = e, max(0, distance)
+		}
+	}
+	return nearest, best >= 0
 }
 
 // innermost leaves out what only holds another one of the list.
