@@ -23,6 +23,7 @@ type metadata struct {
 	Revocation       string   `json:"revocation_endpoint"`
 	AuthMethods      []string `json:"token_endpoint_auth_methods_supported"`
 	ChallengeMethods []string `json:"code_challenge_methods_supported"`
+	NamesItself      bool     `json:"authorization_response_iss_parameter_supported"` // RFC 9207
 }
 
 // mostBody bounds what is read of an answer, in bytes.

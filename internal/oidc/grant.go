@@ -86,6 +86,12 @@ func (k *checker) signIn(ctx context.Context) (*grant, bool) {
 		}
 		return "another state", false
 	})
+	const name = "authorization code: iss"
+	if !k.provider.NamesItself && !answer.Has("iss") {
+		k.skip(name, k.Issuer, notOffered)
+	} else {
+		k.try(name, k.Issuer, func() (string, bool) { return answer.Get("iss"), answer.Get("iss") == k.Issuer })
+	}
 	g := &grant{nonce: a.nonce}
 	return g, k.try("token response", "a bearer token and an ID token", func() (string, bool) {
 		var err error

@@ -60,7 +60,7 @@ func TestHealthy(t *testing.T) {
 				life = 3 * time.Second
 			}
 			findings := check(t, newProvider(t, "", life))
-			if names := failed(findings); names != nil || len(findings) < 26 {
+			if names := failed(findings); names != nil || len(findings) < 27 {
 				t.Errorf("%d findings, failed: %q\n%+v", len(findings), names, findings)
 			}
 			for _, f := range findings {
@@ -84,7 +84,7 @@ func TestLittleIsOffered(t *testing.T) {
 			not = append(not, f.Name+": "+f.Seen)
 		}
 	}
-	want := []string{"ID token: at_hash: not offered", "userinfo: not offered",
+	want := []string{"authorization code: iss: not offered", "ID token: at_hash: not offered", "userinfo: not offered",
 		"refused: garbled access token: not tried: there is no userinfo endpoint",
 		"refused: access token without signature: not tried: there is no userinfo endpoint",
 		"refused: expired access token: not tried: there is no userinfo endpoint",
@@ -105,6 +105,7 @@ func TestFaults(t *testing.T) {
 		"authorize: denies":                       {"authorization code"},
 		"authorize: no state":                     {"authorization code: state"},
 		"authorize: another state":                {"authorization code: state"},
+		"authorize: of another issuer":            {"authorization code: iss"},
 		"authorize: any redirect":                 {"refused: redirect to another host", "refused: redirect below the registered address"},
 		"authorize: redirect by prefix":           {"refused: redirect below the registered address"},
 		"authorize: any client":                   {"refused: unknown client"},

@@ -84,7 +84,7 @@ func (p *provider) discovery(w http.ResponseWriter, _ *http.Request) {
 	m := map[string]any{
 		"issuer": p.base, "authorization_endpoint": p.base + "/authorize", "token_endpoint": p.base + "/token", "jwks_uri": p.base + "/keys",
 		"userinfo_endpoint": p.base + "/userinfo", "revocation_endpoint": p.base + "/revoke",
-		"code_challenge_methods_supported": []string{"plain", "S256"},
+		"code_challenge_methods_supported": []string{"plain", "S256"}, "authorization_response_iss_parameter_supported": true,
 	}
 	switch p.fault {
 	case "discovery: another issuer":
@@ -98,6 +98,7 @@ func (p *provider) discovery(w http.ResponseWriter, _ *http.Request) {
 	case "little is offered":
 		delete(m, "userinfo_endpoint")
 		delete(m, "revocation_endpoint")
+		delete(m, "authorization_response_iss_parameter_supported")
 	}
 	answer(w, http.StatusOK, m)
 }
@@ -127,8 +128,12 @@ func (p *provider) authorize(w http.ResponseWriter, r *http.Request) {
 	}
 	code := rand.Text()
 	p.codes[code] = request{redirect: to, nonce: q.Get("nonce"), challenge: q.Get("code_challenge")}
-	back := url.Values{"code": {code}, "state": {q.Get("state")}}
+	back := url.Values{"code": {code}, "state": {q.Get("state")}, "iss": {p.base}}
 	switch p.fault {
+	case "authorize: of another issuer":
+		back.Set("iss", "http://127.0.0.1")
+	case "little is offered":
+		back.Del("iss")
 	case "authorize: denies":
 		back = url.Values{"error": {"access_denied"}, "state": {q.Get("state")}}
 	case "authorize: no state":
