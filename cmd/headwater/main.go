@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"headwater/internal/run"
 	"headwater/internal/sandbox"
 	"headwater/internal/verify"
 )
@@ -19,6 +20,7 @@ import (
 func main() {
 	// A builder's sandbox is set up by this very program, started again under another name.
 	sandbox.RunInit()
+	run.RunInit()
 	verify.RunInit()
 	os.Exit(execute())
 }

@@ -13,12 +13,14 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"headwater/internal/roottest"
+	"headwater/internal/run"
 	"headwater/internal/sandbox"
 	"headwater/internal/verify"
 )
 
 func TestMain(m *testing.M) {
 	sandbox.RunInit()
+	run.RunInit()
 	verify.RunInit()
 	testscript.Main(m, map[string]func(){"headwater": func() { os.Exit(execute()) }})
 }

@@ -6,13 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"headwater/internal/dag"
+	"headwater/internal/event"
 	"headwater/internal/run"
 )
 
@@ -70,13 +74,28 @@ func (a *app) run(ctx context.Context, args []string, o runOptions) error {
 	}
 	if err == nil {
 		// The store stays open: its temporary roots keep what runs from being collected.
-		err = run.Run(ctx, run.Config{
+		start, first := run.Run, unprivilegedPorts()
+		if low := run.Low(p.recipe, first); len(low) > 0 {
+			start = run.Apart
+			b.events(event.Message{Level: event.Warning, Text: fmt.Sprintf("the service listens on port %d, and an ordinary user may from %d on: it gets a network of its own, which is reached at port %d and reaches nothing itself", low[0], first, low[0]+8000)})
+		}
+		err = start(ctx, run.Config{
 			Recipe: p.recipe, Launcher: filepath.Join(b.store.RealPath(g.Package.Path()), "bin", p.recipe.Name), Roots: b.paths(roots),
 			State: o.state, Env: append([]string{"PATH=" + a.getenv("PATH")}, o.env...), Logs: a.stderr, Events: b.events,
 			Wait: o.wait, Ready: func(s run.Service) { a.ready(s, o.state) },
 		})
 	}
 	return errors.Join(err, b.Close())
+}
+
+// unprivilegedPorts is the first port that an ordinary user may listen on.
+func unprivilegedPorts() int {
+	b, err := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+	n, nerr := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil || nerr != nil {
+		return 1024 // what it is where nobody said otherwise
+	}
+	return n
 }
 
 // ready tells where the service is.

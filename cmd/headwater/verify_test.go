@@ -54,7 +54,7 @@ if ($do eq 'fills tmp') { fill('/tmp/fill') }
 sub fill { open my $f, '>', $_[0] or die; while (1) { syswrite $f, 'x' x (1 << 20) or select undef, undef, undef, 0.05 } }
 print "$ENV{ODD_PASSWORD}\n" if $do eq 'secret';
 print "2026-01-01 ERROR odd: it went wrong\n" if $do eq 'error';
-my $port = $do eq 'port' ? 8422 : 8421;
+my $port = $do eq 'port' ? 8422 : $ENV{PORT} // 8421;
 my $server = IO::Socket::INET->new(LocalAddr => '0.0.0.0', LocalPort => $port, Listen => 16, ReuseAddr => 1) or die "listen: $!\n";
 my $second = IO::Socket::INET->new(LocalAddr => '0.0.0.0', LocalPort => $port, Listen => 16) if $do eq 'clash';
 die "bind 0.0.0.0:8421: $!\n" if $do eq 'clash' and !$second;
@@ -158,7 +158,7 @@ func runVerify(t *testing.T, args ...string) verification {
 func runVerifyIn(t *testing.T, work string, args ...string) verification {
 	t.Helper()
 	var out, errs bytes.Buffer
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Minute)
 	defer cancel()
 	cmd := headwater(ctx, t, append([]string{"verify", "--json", "--store", sharedStore(t), "--work", work, "--settle", "1s"}, args...)...)
 	cmd.Stdout, cmd.Stderr = &out, &errs

@@ -270,10 +270,7 @@ func (a *assembly) port(c *composed) int {
 			return free
 		}
 	}
-	a.Notes.Ask(Question{
-		About: "package.processes", Looked: []Evidence{e},
-		Ask: fmt.Sprintf("the image listens on port %d, which an ordinary user may not, and no variable of the image sets it; how is another one set?", port),
-	})
+	a.Notes.Remark(fmt.Sprintf("the image listens on port %d, which an ordinary user may in a container alone; headwater run gives it a network of its own", port), e)
 	return port
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 // Room runs this very program again, apart from the machine: in its own user, mount, pid, network, ipc and uts namespaces, as an
-// ordinary user without capabilities. Its network is a loopback interface on which every port is free; /proc shows what runs in it; the
+// ordinary user without capabilities. Its network is a loopback interface on which every port is free, and may be listened on; /proc shows what runs in it; the
 // machine's files are there. It may make namespaces of its own, so that a package's launcher works in it as on the machine.
 //
 // When the program that was started ends, or the caller does, all that it started ends too, whatever it did to get away.
@@ -111,6 +111,10 @@ func enterRoom(args []string) fault {
 	}
 	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return faultOf(stepProc, err)
+	}
+	// As in the networks that container runtimes make, so that what is run as an ordinary user may listen on any port.
+	if err := os.WriteFile("/proc/sys/net/ipv4/ip_unprivileged_port_start", []byte("0"), 0o644); err != nil {
+		return faultOf("open ports below 1024", err)
 	}
 	for _, t := range args[1 : 1+n] {
 		size, dir, _ := strings.Cut(t, ":")

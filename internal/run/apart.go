@@ -1,0 +1,302 @@
+package run
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"headwater/internal/event"
+	"headwater/internal/recipe"
+	"headwater/internal/sandbox"
+)
+
+// InitName is argv[0] of the child of a run that is apart.
+const InitName = "headwater-run"
+
+// Low lists the ports of a recipe's processes that an ordinary user may not listen on, where first is the first that one may: what
+// /proc/sys/net/ipv4/ip_unprivileged_port_start says (Linux, "ip-sysctl").
+func Low(r *recipe.Recipe, first int) []int {
+	var ports []int
+	for _, p := range r.Package.Processes {
+		if p.Port != 0 && p.Port < first {
+			ports = append(ports, p.Port)
+		}
+	}
+	return ports
+}
+
+// Apart is Run in a room of its own (sandbox.Room), where a process may listen on any port as it may in a container. What listens there
+// on a port below 1024 is on the machine's loopback at 8000 above it. Nothing there reaches the network.
+func Apart(ctx context.Context, c Config) error {
+	if err := apart(ctx, c); err != nil {
+		return fmt.Errorf("run %s: %w", c.Recipe.Name, err)
+	}
+	return nil
+}
+
+// apartPlan is what the child is told. It is JSON on its standard input, which stays open until the child is to end.
+type apartPlan struct {
+	Recipe   []byte
+	Launcher string
+	Roots    map[string]string
+	State    string
+	Env      []string
+	Wait     time.Duration
+	Doors    map[int]string // socket of each port
+}
+
+// apartMessage is a line of what the child tells.
+type apartMessage struct {
+	Text  string   `json:"text,omitempty"`
+	Ready *Service `json:"ready,omitempty"`
+	Err   string   `json:"err,omitempty"` // why it ended
+}
+
+func apart(ctx context.Context, c Config) (err error) {
+	text, err := yaml.Marshal(c.Recipe)
+	if err != nil {
+		return err
+	}
+	doors, err := openDoors(c.Recipe)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, doors.close()) }()
+	in, inW, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer inW.Close()
+	outR, out, err := os.Pipe()
+	if err != nil {
+		return errors.Join(err, in.Close())
+	}
+	defer outR.Close()
+	logs, logsW, err := os.Pipe()
+	if err != nil {
+		return errors.Join(err, in.Close(), out.Close())
+	}
+	defer logs.Close()
+	child, err := sandbox.Room{Args: []string{InitName}, Stdin: in, Stdout: out, Stderr: logsW}.Start()
+	err = errors.Join(err, in.Close(), out.Close(), logsW.Close()) // the child has its own
+	if err != nil {
+		return err
+	}
+	var copying sync.WaitGroup
+	copying.Go(func() { _, _ = io.Copy(c.Logs, logs) }) // a terminal that went away does not stop the service
+	ended := make(chan struct{})
+	defer func() {
+		child.Kill()
+		werr := child.Wait()
+		close(ended)
+		copying.Wait()
+		if err == nil && ctx.Err() == nil {
+			err = fmt.Errorf("the child ended: %w", werr)
+		}
+	}()
+	// Closing its input asks the child to stop all; one that does not is killed.
+	defer context.AfterFunc(ctx, func() {
+		_ = inW.Close()
+		select {
+		case <-ended:
+		case <-time.After(stopTime + 10*time.Second):
+			child.Kill()
+		}
+	})()
+	if err := json.NewEncoder(inW).Encode(apartPlan{text, c.Launcher, c.Roots, c.State, c.Env, c.Wait, doors.sockets}); err != nil {
+		return err
+	}
+	dec := json.NewDecoder(outR)
+	for {
+		var m apartMessage
+		if err := dec.Decode(&m); err != nil {
+			if errors.Is(err, io.EOF) || ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("read what the child tells: %w", err)
+		}
+		switch {
+		case m.Ready != nil:
+			c.Ready(doors.outside(*m.Ready))
+		case m.Err != "":
+			return errors.New(m.Err)
+		default:
+			c.Events(event.Message{Text: m.Text})
+		}
+	}
+}
+
+// RunInit becomes the child of Apart if this program was started as such; it then does not return.
+func RunInit() {
+	if len(os.Args) == 0 || os.Args[0] != InitName {
+		return
+	}
+	tell := json.NewEncoder(os.Stdout)
+	var mu sync.Mutex
+	say := func(m apartMessage) {
+		mu.Lock()
+		defer mu.Unlock()
+		_ = tell.Encode(m) // a parent that is gone ends the child anyway
+	}
+	if err := insideApart(os.Stdin, say); err != nil {
+		say(apartMessage{Err: err.Error()})
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func insideApart(in io.Reader, say func(apartMessage)) error {
+	var p apartPlan
+	if err := json.NewDecoder(in).Decode(&p); err != nil {
+		return fmt.Errorf("read plan: %w", err)
+	}
+	r, err := recipe.Parse(p.Recipe)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		_, _ = io.Copy(io.Discard, in)
+		cancel() // the parent says so, or is gone
+	}()
+	for port, file := range p.Doors {
+		stop, err := forward("unix", file, "tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
+	c := Config{
+		Recipe: r, Launcher: p.Launcher, Roots: p.Roots, State: p.State, Env: p.Env, Wait: p.Wait, Logs: os.Stderr,
+		Events: func(e event.Event) {
+			if m, ok := e.(event.Message); ok {
+				say(apartMessage{Text: m.Text})
+			}
+		},
+		Ready: func(s Service) { say(apartMessage{Ready: &s}) },
+	}
+	ready, err := Open(c)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = ready.Close() }() // what was asked to end and had to be killed is killed
+	if err := ready.start(ctx); err != nil {
+		return err
+	}
+	c.Ready(ready.service())
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-ready.Died():
+		return ready.Death()
+	}
+}
+
+// doors lead from the machine's loopback into the room: through sockets in a folder that both see.
+type doors struct {
+	dir     string         // short, as the path of a socket has to be
+	sockets map[int]string // of each port there
+	outer   map[int]int    // port there → here
+	stop    []func()
+}
+
+func openDoors(r *recipe.Recipe) (d *doors, err error) {
+	d = &doors{sockets: map[int]string{}, outer: map[int]int{}}
+	if d.dir, err = os.MkdirTemp("", "headwater-"); err != nil {
+		return nil, err
+	}
+	for name, p := range r.Package.Processes {
+		if p.Port == 0 {
+			continue
+		}
+		file, port := filepath.Join(d.dir, strconv.Itoa(p.Port)), p.Port
+		if port < 1024 {
+			port += 8000
+		}
+		stop, err := forward("tcp", "127.0.0.1:"+strconv.Itoa(port), "unix", file)
+		if err != nil {
+			return nil, errors.Join(&PortError{Process: name, Port: port, Cause: err}, d.close())
+		}
+		d.sockets[p.Port], d.outer[p.Port] = file, port
+		d.stop = append(d.stop, stop)
+	}
+	return d, nil
+}
+
+func (d *doors) close() error {
+	for _, stop := range d.stop {
+		stop()
+	}
+	return os.RemoveAll(d.dir)
+}
+
+// outside is a service's addresses as the machine sees them.
+func (d *doors) outside(s Service) Service {
+	out := Service{Addresses: map[string]string{}, SignIn: s.SignIn}
+	for name, address := range s.Addresses {
+		for there, here := range d.outer {
+			if address == "http://127.0.0.1:"+strconv.Itoa(there) {
+				out.Addresses[name] = "http://127.0.0.1:" + strconv.Itoa(here)
+			}
+		}
+	}
+	for there, here := range d.outer {
+		for _, host := range []string{"127.0.0.1", "localhost"} {
+			out.SignIn = strings.ReplaceAll(out.SignIn, host+":"+strconv.Itoa(there)+"/", host+":"+strconv.Itoa(here)+"/")
+			if there == 80 {
+				out.SignIn = strings.ReplaceAll(out.SignIn, "http://"+host+"/", "http://"+host+":"+strconv.Itoa(here)+"/")
+			}
+		}
+	}
+	return out
+}
+
+// forward hands each connection on, until it is stopped.
+func forward(fromNet, from, toNet, to string) (stop func(), err error) {
+	l, err := net.Listen(fromNet, from)
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		for {
+			a, err := l.Accept()
+			if err != nil {
+				return // stopped
+			}
+			go join(a, toNet, to)
+		}
+	}()
+	return func() { _ = l.Close() }, nil
+}
+
+// join copies both ways until both sides have said all, and ends each direction by itself, as long answers need.
+func join(a net.Conn, network, to string) {
+	defer a.Close()
+	b, err := net.DialTimeout(network, to, 10*time.Second)
+	if err != nil {
+		return // the other side sees the connection end, as it would of a service that is not up
+	}
+	defer b.Close()
+	var both sync.WaitGroup
+	for _, way := range [][2]net.Conn{{a, b}, {b, a}} {
+		both.Go(func() {
+			_, _ = io.Copy(way[0], way[1])
+			if half, ok := way[0].(interface{ CloseWrite() error }); ok {
+				_ = half.CloseWrite()
+			}
+		})
+	}
+	both.Wait()
+}
