@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -392,5 +394,35 @@ func (p *relyingParty) judge(t *testing.T, config *oauth2.Config, provider *oidc
 	}
 	if info.Subject != id.Subject {
 		t.Errorf("userinfo is of %q, the ID token of %q", info.Subject, id.Subject)
+	}
+}
+
+// gatehouse is proven, as an ordinary user, in a real browser, with nothing installed.
+func TestGatehouseIsProven(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "proof.json")
+	// Machines that run tests are busy with others.
+	v := runVerify(t, "--wait", "5m", "--max-migrate", "10m", "--max-check", "5m", "--max-time", "30m", "--proof", file, "../../examples/homelab/gatehouse")
+	if v.exit != 0 {
+		t.Fatalf("exit %d: %q: %+v\n%s", v.exit, v.first().Name, v.first().Failure, v.stderr)
+	}
+	kinds, findings, shots := map[string]int{}, 0, 0
+	for _, c := range v.record.Checks {
+		kinds[c.Kind]++
+		findings += len(c.Findings)
+		for _, s := range c.Shots {
+			shots++
+			png, err := os.ReadFile(filepath.Join(strings.TrimSuffix(file, ".json")+".screenshots", s.SHA256+".png"))
+			if sum := sha256.Sum256(png); err != nil || hex.EncodeToString(sum[:]) != s.SHA256 {
+				t.Errorf("screenshot %q: %v", s.Title, err)
+			}
+		}
+	}
+	for kind, least := range map[string]int{"migrate": 2, "health": 2, "browser": 4, "request": 6, "oauth2": 2, "stop": 2, "process": 2, "audit": 3} {
+		if kinds[kind] < least {
+			t.Errorf("%d checks of kind %s, want %d", kinds[kind], kind, least)
+		}
+	}
+	if findings < 20 || shots < 6 || len(v.record.Processes) != 2 {
+		t.Errorf("%d findings, %d screenshots, processes %+v", findings, shots, v.record.Processes)
 	}
 }

@@ -16,17 +16,36 @@ import (
 	"headwater/internal/run"
 )
 
-// suspicious are log lines of faults that a service met and did not tell its users.
-func suspicious() *regexp.Regexp {
-	return regexp.MustCompile(strings.Join([]string{
-		`^\W*(?:\S+\s+){0,5}[\[(|<]?(?:ERROR|FATAL|CRITICAL|PANIC|EMERG|ALERT|SEVERE)\b`, // a level, near the front
-		`\blevel=["']?(?i:error|fatal|panic|critical)\b`,
-		`"(?:level|severity|levelname|log\.level)":\s?"(?i:error|fatal|panic|critical|emergency|alert)"`,
-		`"level":\s?[56]0\b`, // of loggers that count: 50 is an error, 60 fatal
-		`Traceback \(most recent call last\)`, `^panic: `, `^fatal error: `, `^goroutine \d+ \[`, `^thread '.*' panicked at`,
-		`(?i:unhandled ?(?:promise ?)?(?:rejection|exception|error))`, `(?i:uncaught ?exception)`, `Exception in thread `,
-		`\[(?:error|crit|emerg|alert)\]`, `(?i:segmentation fault|core dumped)`,
-	}, "|"))
+// faults tells log lines of faults that a service met and did not tell its users.
+type faults struct {
+	level *regexp.Regexp // the line's level: of the first group where it is one of a fault
+	hard  *regexp.Regexp // what is a fault whatever the level
+}
+
+func newFaults() faults {
+	const bad, calm = `error|fatal|critical|crit|panic|emerg|emergency|alert|severe`, `trace|debug|info|notice|log|warn|warning`
+	return faults{
+		level: regexp.MustCompile(strings.Join([]string{
+			`\blevel=["']?(?:((?i:` + bad + `))|(?i:` + calm + `))\b`,
+			`"(?:level|severity|levelname|log\.level)":\s?"(?:((?i:` + bad + `))|(?i:` + calm + `))"`,
+			`"level":\s?(?:([56]0)|[1-4]0)\b`,                                                                // of loggers that count: 50 is an error, 60 fatal
+			`\[(?:(` + bad + `)|` + calm + `)\]`,                                                             // of web servers
+			`^\W*(?:\S+\s+){0,5}?[\[(|<]?(?:(` + strings.ToUpper(bad) + `)|` + strings.ToUpper(calm) + `)\b`, // near the front
+		}, "|")),
+		hard: regexp.MustCompile(strings.Join([]string{
+			`Traceback \(most recent call last\)`, `^panic: `, `^fatal error: `, `^goroutine \d+ \[`, `^thread '.*' panicked at`,
+			`(?i:unhandled ?(?:promise ?)?(?:rejection|exception|error))`, `(?i:uncaught ?exception)`, `Exception in thread `,
+			`(?i:segmentation fault|core dumped)`,
+		}, "|")),
+	}
+}
+
+func (f faults) in(line string) bool {
+	if f.hard.MatchString(line) {
+		return true
+	}
+	m := f.level.FindStringSubmatch(line)
+	return m != nil && strings.Join(m[1:], "") != ""
 }
 
 var (
@@ -69,7 +88,7 @@ func (d *driver) audit(stage proof.Stage, logs string) {
 	for _, s := range d.recipe.AllowLogs {
 		allow = append(allow, regexp.MustCompile(s)) // the recipe was checked
 	}
-	fault := suspicious()
+	fault := newFaults()
 	hidden := d.secrets.all()
 	allowed := func(line string) bool {
 		return slices.ContainsFunc(allow, func(re *regexp.Regexp) bool { return re.MatchString(line) })
@@ -83,7 +102,7 @@ func (d *driver) audit(stage proof.Stage, logs string) {
 			if _, service := d.recipe.Services[p]; service {
 				return serverFault.MatchString(line)
 			}
-			return fault.MatchString(line) && !allowed(line)
+			return fault.in(line) && !allowed(line)
 		}, func(_, text string) []proof.Cause {
 			if list := causesIn(d.recipe, text); len(list) > 0 {
 				return list
@@ -147,7 +166,7 @@ func (d *driver) logSizes() map[string]int64 {
 
 // since is what was printed since the logs had those sizes: of the process whose lines tell of a fault, else of the front, else of any.
 func (d *driver) since(sizes map[string]int64) (process string, lines []string) {
-	fault := suspicious()
+	fault := newFaults()
 	best := -1
 	for _, name := range slices.Sorted(maps.Keys(d.logs)) {
 		if _, service := d.recipe.Services[name]; service || name == run.MigrateName {
@@ -161,7 +180,7 @@ func (d *driver) since(sizes map[string]int64) (process string, lines []string) 
 		if name == d.recipe.Front() {
 			rank = 1
 		}
-		if slices.ContainsFunc(list, fault.MatchString) {
+		if slices.ContainsFunc(list, fault.in) {
 			rank += 2
 		}
 		if rank > best {

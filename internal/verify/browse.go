@@ -52,11 +52,7 @@ func (c *checker) browse(ctx context.Context, base string, check recipe.Check) o
 	if err != nil {
 		return failed("a browser to look with", err.Error())
 	}
-	o := c.steps(ctx, page, base, check.Name, check.Browser)
-	shot, err := c.shoot(ctx, page, check.Name)
-	if err == nil {
-		o.shots = append(o.shots, shot)
-	}
+	o := c.steps(ctx, page, base, check)
 	if o.failure != nil {
 		if list := page.Problems(); len(list) > 0 {
 			o.failure.Seen += "\nthe page tells of: " + strings.Join(list, "\n")
@@ -82,18 +78,30 @@ func (c *checker) unwelcome(problems []string) []string {
 	return list
 }
 
-// steps does steps in a page, until one fails.
-func (c *checker) steps(ctx context.Context, page *browser.Page, base, name string, steps []recipe.Step) outcome {
-	for i, s := range steps {
+// steps does a check's steps in a page, until one fails. What a person is to see is kept as a picture, and how it ends.
+func (c *checker) steps(ctx context.Context, page *browser.Page, base string, check recipe.Check) outcome {
+	var o outcome
+	shoot := func(what string) {
+		if shot, err := c.shoot(ctx, page, check.Name+": "+what); err == nil { // a page that has ended is told of by the step
+			o.shots = append(o.shots, shot)
+		}
+	}
+	for i, s := range check.Browser {
 		step, text, err := c.step(base, s)
 		if err == nil {
 			err = page.Do(ctx, step)
 		}
 		if err != nil {
-			return failed(fmt.Sprintf("step %d: %s", i+1, text), err.Error())
+			o.failure = &proof.Failure{Expected: fmt.Sprintf("step %d: %s", i+1, text), Seen: err.Error()}
+		}
+		if err != nil || s.See != "" || i == len(check.Browser)-1 {
+			shoot(text)
+		}
+		if err != nil {
+			break
 		}
 	}
-	return outcome{}
+	return o
 }
 
 // step makes a step for the browser, and tells it in words.

@@ -34,10 +34,10 @@ func classes() []class {
 		{"port in use", re(`(?i)address already in use|EADDRINUSE|port (\d+) is (?:already )?in use`), sayPort},
 		{"port of the system's", re(`(?i)(?:listen|bind).*:(\d{1,3}): (?:bind: )?permission denied|EACCES.*:(\d{1,3})\b`), sayLowPort},
 		{"permission", re(`(?i)permission denied:? ` + path + `|` + path + `['"]?:? (?i:permission denied)|EACCES.*?` + path + `|(?i)permission denied()|Operation not permitted()`), sayPermission},
-		{"unset variable", re(`KeyError: ['"]([A-Z][A-Z0-9_]{2,})['"]|\b([A-Z][A-Z0-9_]{2,}): (?:unbound variable|parameter (?:null or )?not set)|(?:[Ee]nvironment variable|env(?:ironment)? var|variable|setting)s? [` + "`" + `'"$]*([A-Z][A-Z0-9_]{2,})\b['"]? (?:is|was|must|not|has)|\b([A-Z][A-Z0-9_]*_[A-Z0-9_]+)\b['"]? (?:environment variable )?(?:is not set|is unset|not set|is required|must be set|must not be empty|is missing|missing)|(?:[Mm]issing|[Rr]equired|[Uu]nset|[Ss]et the) (?:required )?(?:environment variable|env(?:ironment)? var|variable)s?:? [` + "`" + `'"]?([A-Z][A-Z0-9_]{2,})`), sayUnset},
+		{"unset variable", re(`KeyError: ['"]([A-Z][A-Z0-9_]{2,})['"]|\b([A-Z][A-Z0-9_]{2,}): (?:unbound variable|parameter (?:null or )?not set)|(?:[Ee]nvironment variable|env(?:ironment)? var|variable|setting)s? [` + "`" + `'"$]*([A-Z][A-Z0-9_]{2,})\b['"]? (?:is|was|must|not|has)|\b([A-Z][A-Z0-9_]*_[A-Z0-9_]+)\b['"]? (?:environment variable )?(?:is not set|is unset|not set|is required|must be set|must not be empty|is missing|missing)|(?:[Mm]issing|[Rr]equired|[Uu]nset|[Ss]et the) (?:required )?(?:([A-Z][A-Z0-9_]{2,}) )?(?:environment variable|env(?:ironment)? var|variable)s?(?::? [` + "`" + `'"]?([A-Z][A-Z0-9_]{2,}))?`), sayUnset},
 		{"missing template", re(`TemplateDoesNotExist:? ([^\s'"]+)|(?i:template) ["']?([^\s"']+\.(?:html?|txt|tmpl|jinja2?|j2))["']? (?i:not found|does not exist|is not defined|: no such)`), sayTemplate},
 		{"missing program", re(`exec: "([^"]+)": executable file not found|execvp ([^\s:]+): No such file|(?:line \d+: |sh: (?:\d+: )?)([^\s:]+): (?:command )?not found|spawn (\S+) ENOENT|env: [‘'"]?([^\s'’"]+)[’'"]?: No such file`), sayProgram},
-		{"missing file", re(`(?:No such file or directory|ENOENT)[^/\n]*?` + path + `|` + path + `['"]?:? (?i:no such file or directory|does not exist|not found)|(?i)(?:no such file or directory|file not found|does not exist)()`), sayMissing},
+		{"missing file", re(`(?:No such file or directory|ENOENT)[^/\n]*?` + path + `|` + path + `['"]?:? (?i:no such file or directory|does not exist|not found)|(?i)(?:no such file or directory|file not found)()`), sayMissing},
 		{"no space", re(`(?i)no space left on device|disk quota exceeded`), saySpace},
 		{"out of memory", re(`MemoryError|(?i)\bout of memory|cannot allocate memory|heap out of memory|OutOfMemoryError`), sayMemory},
 		{"migration fails on the data", re(`column "([^"]+)" (?:of relation "[^"]+" )?contains null values|could not create unique index "([^"]+)"|violates (?:not-null|check|foreign key|unique) constraint|(?:column|relation) "([^"]+)" (?:of relation "[^"]+" )?already exists|cannot cast type`), sayMigration},
@@ -151,7 +151,10 @@ func sayPermission(r *recipe.Recipe, s string) (string, string) {
 	return fmt.Sprintf("%s is not for the user %s, without privileges, that it runs as", s, user), layoutKey(r, s, "package.user")
 }
 
-func sayUnset(r *recipe.Recipe, s string) (string, string) {
+func sayUnset(_ *recipe.Recipe, s string) (string, string) {
+	if s == "" {
+		return "a variable that it needs is not set: give it a value, or list it under package.secrets for one to be made", "package.env"
+	}
 	return fmt.Sprintf("the variable %s is not set: give it a value, or list it under package.secrets for one to be made", s), "package.env." + s
 }
 

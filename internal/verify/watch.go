@@ -42,13 +42,15 @@ func (w *watch) peakOf(name string) int64 {
 	return w.peak[name]
 }
 
-// pause is the time between two looks.
-const pause = 300 * time.Millisecond
+const (
+	pause       = 300 * time.Millisecond // between two looks
+	memoryLooks = 5                      // memory is looked at every so many looks: the kernel walks through all of it
+)
 
 // run looks until ctx is done; exceeded is called, once, when a limit is not kept.
 func (w *watch) run(ctx context.Context, exceeded func(*LimitError)) {
-	for {
-		if err := w.look(); err != nil {
+	for n := 0; ; n++ {
+		if err := w.look(n%memoryLooks == 0); err != nil {
 			exceeded(err)
 			return
 		}
@@ -63,7 +65,7 @@ func (w *watch) run(ctx context.Context, exceeded func(*LimitError)) {
 // almost is what a file system may have left and counts as full: nobody writes to the last byte.
 const almost = 1 << 20
 
-func (w *watch) look() *LimitError {
+func (w *watch) look(atMemory bool) *LimitError {
 	for what, dir := range w.dirs {
 		var s unix.Statfs_t
 		if unix.Statfs(dir, &s) == nil && int64(s.Bavail)*s.Bsize < almost {
@@ -81,11 +83,13 @@ func (w *watch) look() *LimitError {
 	var total int64
 	looked := map[uint64]bool{}
 	for pid := range procs {
-		n := memory(pid)
-		total += n
 		name := owner[pid]
-		if name != "" {
-			sum[name] += n
+		if atMemory {
+			n := memory(pid)
+			total += n
+			if name != "" {
+				sum[name] += n
+			}
 		}
 		if n, ok := tmpUsed(pid, looked); ok && n > w.limits.Data {
 			return &LimitError{What: "data in /tmp, /run or /var/tmp", Limit: bytesText(w.limits.Data), Who: name}

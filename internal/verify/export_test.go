@@ -1,0 +1,18 @@
+package verify
+
+import (
+	"net/url"
+
+	"headwater/internal/proof"
+	"headwater/internal/recipe"
+)
+
+// For the external tests.
+
+func CausesIn(r *recipe.Recipe, text string) []proof.Cause { return causesIn(r, text) }
+
+func Pointer(body []byte, p string) (string, error) { return pointer(body, p) }
+
+func Assets(at *url.URL, body []byte) []*url.URL { return assets(at, body) }
+
+func Suspicious(line string) bool { return newFaults().in(line) }
