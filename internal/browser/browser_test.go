@@ -402,6 +402,23 @@ func TestHeld(t *testing.T) {
 	}
 }
 
+// A root without Chromium, and one in which it does not start, are told at once.
+func TestNoChromium(t *testing.T) {
+	empty := t.TempDir()
+	if _, err := browser.Start(t.Context(), browser.Config{Root: empty, Dir: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "wants the package chromium-headless-shell or chromium") {
+		t.Error(err)
+	}
+	if err := os.MkdirAll(filepath.Join(empty, "usr/lib/chromium"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(empty, "usr/lib/chromium/chromium-headless-shell"), nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := browser.Start(t.Context(), browser.Config{Root: empty, Dir: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "start Chromium") {
+		t.Error(err)
+	}
+}
+
 // A page whose process dies says so.
 func TestCrashed(t *testing.T) {
 	b, base := start(t, 5*time.Second), serve(t)

@@ -39,6 +39,13 @@ type layout struct {
 	block     *box // what the line is in
 }
 
+// read walks a snapshot from its first document on.
+func read(strings []string, documents []*domsnapshot.DocumentSnapshot) *layout {
+	l := &layout{strings: strings, documents: documents, byID: map[cdp.BackendNodeID]*box{}, done: map[int]bool{}}
+	l.document(0, nil)
+	return l
+}
+
 func (l *layout) str(i domsnapshot.StringIndex) string {
 	if i < 0 || int(i) >= len(l.strings) {
 		return ""
@@ -53,6 +60,9 @@ func (l *layout) document(index int, owner *box) {
 	}
 	l.done[index] = true
 	d := l.documents[index]
+	if d == nil || d.Nodes == nil || d.Layout == nil {
+		return
+	}
 	at := make(map[int64]int, len(d.Layout.NodeIndex)) // a node's layout
 	for i, n := range d.Layout.NodeIndex {
 		if _, ok := at[n]; !ok {
@@ -62,7 +72,7 @@ func (l *layout) document(index int, owner *box) {
 	frames := map[int64]int64{}
 	if c := d.Nodes.ContentDocumentIndex; c != nil {
 		for i, n := range c.Index {
-			frames[n] = c.Value[i]
+			frames[n] = pick(c.Value, i)
 		}
 	}
 	pseudo, click := map[int64]bool{}, map[int64]bool{}
@@ -79,8 +89,9 @@ func (l *layout) document(index int, owner *box) {
 	boxes := make([]*box, len(d.Nodes.NodeName))
 	for i := range boxes {
 		parent := owner
-		if p := d.Nodes.ParentIndex[i]; p >= 0 {
-			parent = boxes[p]
+		up := pick(d.Nodes.ParentIndex, i)
+		if up >= 0 && up < int64(i) { // of the first it is -1
+			parent = boxes[up]
 		}
 		b := l.node(d, i, parent)
 		b.document = index
@@ -89,8 +100,8 @@ func (l *layout) document(index int, owner *box) {
 			l.lay(d, k, b)
 		}
 		boxes[i] = b
-		if d.Nodes.NodeType[i] == textNode && b.laidOut && !pseudo[int64(i)] && !pseudo[d.Nodes.ParentIndex[i]] {
-			l.read(b, l.str(d.Layout.Text[at[int64(i)]]))
+		if pick(d.Nodes.NodeType, i) == textNode && b.laidOut && !pseudo[int64(i)] && !pseudo[up] {
+			l.write(b, l.str(pick(d.Layout.Text, at[int64(i)])))
 		}
 		if b.tag == "BR" || b.tag == "INPUT" && b.visible {
 			l.endLine()
@@ -103,15 +114,24 @@ func (l *layout) document(index int, owner *box) {
 	l.endLine()
 }
 
+// pick is an element of one of a snapshot's parallel lists, the zero value where that is shorter than it should be.
+func pick[T any](list []T, i int) T {
+	if i < 0 || i >= len(list) {
+		var none T
+		return none
+	}
+	return list[i]
+}
+
 // textNode is the DOM's number for a text.
 const textNode = 3
 
 func (l *layout) node(d *domsnapshot.DocumentSnapshot, i int, parent *box) *box {
-	b := &box{id: d.Nodes.BackendNodeID[i], tag: l.str(d.Nodes.NodeName[i]), parent: parent, attributes: map[string]string{}, shown: true}
+	b := &box{id: pick(d.Nodes.BackendNodeID, i), tag: l.str(pick(d.Nodes.NodeName, i)), parent: parent, attributes: map[string]string{}, shown: true}
 	if parent != nil {
 		b.style, b.shown = parent.style, parent.shown
 	}
-	attributes := d.Nodes.Attributes[i]
+	attributes := pick(d.Nodes.Attributes, i)
 	for k := 0; k+1 < len(attributes); k += 2 {
 		b.attributes[l.str(domsnapshot.StringIndex(attributes[k]))] = l.str(domsnapshot.StringIndex(attributes[k+1]))
 	}
@@ -122,8 +142,8 @@ func (l *layout) node(d *domsnapshot.DocumentSnapshot, i int, parent *box) *box 
 
 // lay tells what the layout has of a node.
 func (l *layout) lay(d *domsnapshot.DocumentSnapshot, k int, b *box) {
-	b.laidOut, b.bounds = true, d.Layout.Bounds[k]
-	if s := d.Layout.Styles[k]; len(s) == len(styles) {
+	b.laidOut, b.bounds = true, pick(d.Layout.Bounds, k)
+	if s := pick(d.Layout.Styles, k); len(s) == len(styles) {
 		for i, v := range s {
 			b.style[i] = l.str(domsnapshot.StringIndex(v))
 		}
@@ -140,8 +160,8 @@ func (l *layout) lay(d *domsnapshot.DocumentSnapshot, k int, b *box) {
 	b.visible = b.shown && inside && b.style[1] == "visible"
 }
 
-// read adds a text to its line, and to what it is written on.
-func (l *layout) read(b *box, text string) {
+// write adds a text to its line, and to what it is written on.
+func (l *layout) write(b *box, text string) {
 	text = drawn(text)
 	if !b.visible || text == "" {
 		return

@@ -51,8 +51,7 @@ func (p *Page) look(ctx context.Context) (*view, error) {
 	if len(shot.Documents) == 0 {
 		return &view{}, nil
 	}
-	l := &layout{strings: shot.Strings, documents: shot.Documents, byID: map[cdp.BackendNodeID]*box{}, done: map[int]bool{}}
-	l.document(0, nil)
+	l := read(shot.Strings, shot.Documents)
 	v := &view{
 		address: shown(l.str(shot.Documents[0].DocumentURL)), title: l.str(shot.Documents[0].Title), lines: l.lines,
 		parents: map[cdp.BackendNodeID]cdp.BackendNodeID{},
