@@ -58,7 +58,7 @@ What fails is told with what was expected, what was seen, the service's log arou
 	}
 	o.flags(cmd)
 	f := cmd.Flags()
-	f.StringVar(&o.proof, "proof", "", "write the record of the verification, as JSON, to this file; screenshots go to a folder beside it")
+	f.StringVar(&o.proof, "proof", "", "write the record of the verification, as JSON, to this file, and beside it a page for people and the screenshots")
 	f.StringVar(&o.from, "from", "", "folder with the headwater.yaml of an older release, whose data is to be migrated")
 	f.StringVar(&o.url, "url", "", "do the recipe's checks against the service at this address, and start nothing")
 	f.StringVar(&o.work, "work", "", "folder for logs and screenshots (default: one for the service in the user's state folder)")
@@ -228,31 +228,54 @@ func locate(r *proof.Record, recipeText []byte) {
 	}
 }
 
-// writeProof writes the record, and the screenshots that it names into a folder beside it: proof.json → proof.screenshots.
+// writeProof writes the record; beside it, with another ending, a page for people, and a folder with the screenshots: proof.json →
+// proof.html, proof.screenshots. The page tells what differs from the record that was there before.
 func writeProof(file string, r *proof.Record, shots string) error {
+	if err := writeProofTo(file, r, shots); err != nil {
+		return fmt.Errorf("write proof: %w", err)
+	}
+	return nil
+}
+
+func writeProofTo(file string, r *proof.Record, shots string) error {
 	data, err := r.Encode()
 	if err != nil {
 		return err
 	}
-	dir := strings.TrimSuffix(file, filepath.Ext(file)) + ".screenshots"
+	name := strings.TrimSuffix(file, ".json")
+	shot := func(sha256 string) ([]byte, error) { return os.ReadFile(filepath.Join(shots, sha256+".png")) }
+	page, err := proof.Page(r, proofBefore(file, r), shot)
+	if err != nil {
+		return err
+	}
 	for _, c := range r.Checks {
 		for _, s := range c.Shots {
-			png, err := os.ReadFile(filepath.Join(shots, s.SHA256+".png"))
+			png, err := shot(s.SHA256)
 			if err == nil {
-				err = os.MkdirAll(dir, 0o755)
+				err = os.MkdirAll(name+".screenshots", 0o755)
 			}
 			if err == nil {
-				err = atomicfile.WriteSynced(filepath.Join(dir, s.SHA256+".png"), png, 0o644)
+				err = atomicfile.WriteSynced(filepath.Join(name+".screenshots", s.SHA256+".png"), png, 0o644)
 			}
 			if err != nil {
-				return fmt.Errorf("write proof: %w", err)
+				return err
 			}
 		}
 	}
-	if err := atomicfile.WriteSynced(file, data, 0o644); err != nil {
-		return fmt.Errorf("write proof: %w", err)
+	return errors.Join(atomicfile.WriteSynced(name+".html", page, 0o644), atomicfile.WriteSynced(file, data, 0o644))
+}
+
+// proofBefore is the record that stands in the file, nil if it is none of this service.
+func proofBefore(file string, r *proof.Record) *proof.Record {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil
 	}
-	return nil
+	old, err := proof.Decode(data)
+	if err != nil || old.Service != r.Service {
+		return nil
+	}
+	return old
 }
 
 // tellProof prints the result; the error says that the package is not proven.

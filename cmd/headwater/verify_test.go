@@ -198,6 +198,9 @@ func TestVerifyProvesWhatWorks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if page, err := os.ReadFile(strings.TrimSuffix(file, ".json") + ".html"); err != nil || !bytes.Contains(page, []byte("odd 1 is proven")) {
+		t.Errorf("the page: %v %s", err, page)
+	}
 	var names []string
 	for _, c := range r.Checks {
 		names = append(names, string(c.Stage)+" "+c.Kind)

@@ -61,6 +61,7 @@ func (r *Runner) startPostgreSQL(ctx context.Context, name string, s recipe.Serv
 	if err := pg.createDatabase(ctx, password); err != nil {
 		return err
 	}
+	r.servers[name] = pg
 	values := map[string]string{"host": "127.0.0.1", "port": strconv.Itoa(port), "user": superuser, "password": password, "database": database}
 	for _, k := range slices.Sorted(maps.Keys(s.Env)) {
 		r.env[k] = os.Expand(s.Env[k], func(v string) string { return values[v] })
@@ -90,10 +91,13 @@ func (s server) inside(program string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// once runs a command of the server's to its end.
+// once runs a command of the server's to its end. What it prints is told with an error.
 func (s server) once(ctx context.Context, cmd *exec.Cmd) error {
 	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
+	if cmd.Stdout == nil {
+		cmd.Stdout = &out
+	}
+	cmd.Stderr = &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return err
@@ -142,6 +146,28 @@ func (s server) createDatabase(ctx context.Context, password string) error {
 		return fmt.Errorf("make database: createdb: %w", err)
 	}
 	return os.WriteFile(done, nil, 0o600)
+}
+
+// Schema is what the service's database looks like, without its data: SQL by pg_dump, the same for the same tables.
+func (r *Runner) Schema(ctx context.Context, name string) (string, error) {
+	s, ok := r.servers[name]
+	if !ok {
+		return "", fmt.Errorf("look at the database %s: it does not run", name)
+	}
+	var out bytes.Buffer
+	cmd := s.inside("pg_dump", "--schema-only", "--no-owner", "-h", "/run/postgresql", "-p", strconv.Itoa(s.port), "-U", superuser, database)
+	cmd.Stdout = &out
+	if err := s.once(ctx, cmd); err != nil {
+		return "", fmt.Errorf("look at the database %s: %w", name, err)
+	}
+	var b strings.Builder
+	for line := range strings.Lines(out.String()) {
+		// These hold a random word, against what a database may smuggle into psql.
+		if !strings.HasPrefix(line, `\restrict `) && !strings.HasPrefix(line, `\unrestrict `) {
+			b.WriteString(line)
+		}
+	}
+	return b.String(), nil
 }
 
 // ready waits until the server answers.

@@ -78,6 +78,7 @@ type Runner struct {
 	Config
 	env     map[string]string // of the service's processes
 	running []*process
+	servers map[string]server // databases that were started, by the recipe's names
 	kept    map[string]string // secrets by name, see Secrets
 	logged  map[string]bool   // names of processes that have a log of this run
 	once    sync.Once
@@ -102,7 +103,7 @@ func Open(c Config) (*Runner, error) {
 	if err := os.MkdirAll(c.State, 0o700); err != nil {
 		return nil, err
 	}
-	r := &Runner{Config: c, env: environment(c.Env), kept: map[string]string{}, logged: map[string]bool{}, died: make(chan struct{})}
+	r := &Runner{Config: c, env: environment(c.Env), kept: map[string]string{}, servers: map[string]server{}, logged: map[string]bool{}, died: make(chan struct{})}
 	return r, nil
 }
 

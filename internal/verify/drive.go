@@ -8,6 +8,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"headwater/internal/event"
@@ -157,7 +158,7 @@ func (d *driver) open(ctx context.Context, rel Release, r *recipe.Recipe, state,
 	if err != nil {
 		return nil, err
 	}
-	d.runner, d.recipe, d.checker.recipe = runner, r, r
+	d.runner, d.recipe, d.checker.recipe, d.checker.roots = runner, r, r, rel.Roots
 	ctx, end := context.WithCancelCause(ctx)
 	go func() {
 		defer end(nil)
@@ -181,10 +182,7 @@ func (d *driver) fresh(ctx context.Context, name string) error {
 		func(ctx context.Context) error { return d.migrate(ctx, proof.Start, "migrations of an empty database") },
 		func(ctx context.Context) error { return d.up(ctx, proof.Start) },
 		func(ctx context.Context) error { return d.allChecks(ctx, proof.Checks, anyCheck) },
-		func(ctx context.Context) error {
-			return d.migrate(ctx, proof.Remigrate, "migrations again, with nothing to do")
-		},
-		d.settle, d.stop,
+		d.remigrate, d.settle, d.stop,
 		func(ctx context.Context) error { return d.up(ctx, proof.Restart) },
 		func(ctx context.Context) error { return d.allChecks(ctx, proof.Restart, repeatable) },
 	}
@@ -278,6 +276,61 @@ func (d *driver) migrate(ctx context.Context, stage proof.Stage, name string) er
 		return orGivenUp(err)
 	}
 	return nil
+}
+
+// remigrate runs the migrations again, which are to succeed and to leave the databases' tables as they are.
+func (d *driver) remigrate(ctx context.Context) error {
+	if len(d.recipe.Package.Migrate) == 0 {
+		return nil
+	}
+	before, err := d.schemas(ctx)
+	if err != nil {
+		return err
+	}
+	if err := d.migrate(ctx, proof.Remigrate, "migrations again, with nothing to do"); err != nil {
+		return err
+	}
+	after, err := d.schemas(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(before)) {
+		o := outcome{}
+		if line := differing(before[name], after[name]); line != "" {
+			o = failed("migrations that have run leave the tables as they are", "they changed: "+line)
+			o.failure.Causes = []proof.Cause{{Class: "migration", Text: "what migrates makes changes each time: the upstream's migrations are not complete, or the command does something else", Change: "package.migrate"}}
+		}
+		d.keep(proof.Check{Stage: proof.Remigrate, Name: "the tables of " + name + " are as before", Kind: "migrate", At: proof.Millis(clock().Sub(d.began))}, o)
+	}
+	return nil
+}
+
+// schemas are the databases without their data, by the services' names.
+func (d *driver) schemas(ctx context.Context) (map[string]string, error) {
+	all := map[string]string{}
+	for name := range d.recipe.Services {
+		var err error
+		if all[name], err = d.runner.Schema(ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// differing is the first line of b that is not in a, or of a that is not in b; "" if there is none.
+func differing(a, b string) string {
+	for _, pair := range [][2]string{{a, b}, {b, a}} {
+		known := map[string]bool{}
+		for line := range strings.Lines(pair[0]) {
+			known[line] = true
+		}
+		for line := range strings.Lines(pair[1]) {
+			if !known[line] {
+				return strings.TrimSpace(line)
+			}
+		}
+	}
+	return ""
 }
 
 // up starts all processes and waits until they are healthy.

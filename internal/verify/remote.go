@@ -44,9 +44,11 @@ func Remote(ctx context.Context, c RemoteConfig) (*Result, error) {
 	if c.Step == 0 {
 		c.Step = DefaultLimits().Step
 	}
-	if err := prepare(c.Work); err != nil {
+	unlock, err := prepare(c.Work)
+	if err != nil {
 		return nil, fmt.Errorf("verify %s: %w", c.URL, err)
 	}
+	defer unlock()
 	base := strings.TrimSuffix(u.String(), "/")
 	d := &driver{
 		journal: journal{began: clock(), tell: c.Events, secrets: new(secrets)}, recipe: r,

@@ -25,6 +25,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"headwater/internal/proof"
 	"headwater/internal/sandbox"
 )
@@ -141,9 +143,11 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 
 func runChild(ctx context.Context, c Config) (*Result, error) {
 	c.Limits.fill()
-	if err := prepare(c.Work); err != nil {
+	unlock, err := prepare(c.Work)
+	if err != nil {
 		return nil, err
 	}
+	defer unlock()
 	var pipes [3]struct{ r, w *os.File } // the child's standard input, output and error
 	for i := range pipes {
 		var err error
@@ -188,15 +192,39 @@ func runChild(ctx context.Context, c Config) (*Result, error) {
 	return result, nil
 }
 
-// prepare makes the folders of a verification, empty.
-func prepare(work string) error {
+// BusyError says that another verification uses the folder.
+type BusyError struct{ Work string }
+
+func (e *BusyError) Error() string { return "another verification works in " + e.Work }
+
+// Hint says what to do.
+func (e *BusyError) Hint() string { return "wait until it has ended, or give another folder (--work)" }
+
+// prepare makes the folders of a verification, empty, and keeps others away until unlock is called.
+func prepare(work string) (unlock func(), err error) {
+	if err := os.MkdirAll(work, 0o700); err != nil {
+		return nil, err
+	}
+	lock, err := os.OpenFile(filepath.Join(work, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	unlock = func() { lock.Close() } // which lets go of it
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		unlock()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, &BusyError{work}
+		}
+		return nil, fmt.Errorf("lock %s: %w", work, err)
+	}
 	for _, d := range []string{LogDir, ShotDir, stateDir, dataDir} {
 		dir := filepath.Join(work, d)
 		if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o700)); err != nil {
-			return err
+			unlock()
+			return nil, err
 		}
 	}
-	return nil
+	return unlock, nil
 }
 
 // listen passes on what the child tells, until it has its result or has ended.
