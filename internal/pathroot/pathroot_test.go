@@ -16,6 +16,7 @@ import (
 	"headwater/internal/nix"
 	"headwater/internal/pathroot"
 	"headwater/internal/store"
+	"headwater/internal/store/storetest"
 )
 
 // lab is a store to put paths into.
@@ -26,7 +27,7 @@ type lab struct {
 
 func newLab(t *testing.T) lab {
 	t.Helper()
-	s, err := store.Open(t.Context(), t.TempDir(), store.Options{Now: time.Now})
+	s, err := store.Open(t.Context(), storetest.Dir(t), store.Options{Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
