@@ -205,7 +205,7 @@ func TestVerifyProvesWhatWorks(t *testing.T) {
 	for _, c := range r.Checks {
 		names = append(names, string(c.Stage)+" "+c.Kind)
 	}
-	const want = "start migrate, start health, checks request, re-migrate migrate, checks process, stop stop, restart health, restart request, audit audit, audit audit, audit audit"
+	const want = "start migrate, start health, checks request, checks process, re-migrate migrate, stop stop, restart health, restart request, audit audit, audit audit, audit audit"
 	if got := strings.Join(names, ", "); got != want {
 		t.Errorf("checked %s\nwant    %s", got, want)
 	}
@@ -352,7 +352,7 @@ func TestVerifyLeavesNothingWhenItIsKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 		said := bufio.NewScanner(stderr)
-		for said.Scan() && !strings.Contains(said.Text(), "re-migrate") {
+		for said.Scan() && !strings.Contains(said.Text(), "✓ checks") {
 		}
 		if len(processesOf(t, work)) < 2 {
 			t.Error("nothing runs")

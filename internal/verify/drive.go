@@ -182,7 +182,7 @@ func (d *driver) fresh(ctx context.Context, name string) error {
 		func(ctx context.Context) error { return d.migrate(ctx, proof.Start, "migrations of an empty database") },
 		func(ctx context.Context) error { return d.up(ctx, proof.Start) },
 		func(ctx context.Context) error { return d.allChecks(ctx, proof.Checks, anyCheck) },
-		d.remigrate, d.settle, d.stop,
+		d.settle, d.remigrate, d.stop,
 		func(ctx context.Context) error { return d.up(ctx, proof.Restart) },
 		func(ctx context.Context) error { return d.allChecks(ctx, proof.Restart, repeatable) },
 	}
