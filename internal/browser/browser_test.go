@@ -274,6 +274,21 @@ func TestWaitURL(t *testing.T) {
 	}
 }
 
+// A page that says no is not waited for to the end.
+func TestWaitURLRefused(t *testing.T) {
+	b, base := start(t, time.Minute), serve(t)
+	p := newPage(t, b)
+	do(t, p, browser.Step{Open: base + "/no-such-page"})
+	_, err := p.WaitURL(t.Context(), "http://app.invalid/")
+	if err == nil || !strings.Contains(err.Error(), "the page does not go there, but answers 404 Not Found") {
+		t.Error(err)
+	}
+	err = p.Do(t.Context(), browser.Step{Press: "Allow"})
+	if err == nil || !strings.Contains(err.Error(), "there is no such button or link, and the page answers 404 Not Found") {
+		t.Error(err)
+	}
+}
+
 func TestScreenshot(t *testing.T) {
 	b, base := start(t, 5*time.Second), serve(t)
 	p := newPage(t, b)

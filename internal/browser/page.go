@@ -166,7 +166,7 @@ func (p *Page) see(ctx context.Context, text string) error {
 }
 
 // until looks at the page again and again until try has no reason to wait, or the time is up: then the error is what, the reason, and what
-// is to be seen. An error of try ends the wait.
+// is to be seen. An error of try ends the wait, and so does a page that is an error and stays as it is.
 func (p *Page) until(ctx context.Context, what string, try func(*view) (reason string, err error)) error {
 	limited, cancel := context.WithTimeout(ctx, p.browser.wait)
 	defer cancel()
@@ -185,6 +185,9 @@ func (p *Page) until(ctx context.Context, what string, try func(*view) (reason s
 		}
 		if ended := p.ended(); ended != nil {
 			return fmt.Errorf("%s: %w", what, ended)
+		}
+		if status := p.watch.refused(); status != "" && seen != nil {
+			return fmt.Errorf("%s: %s, and the page answers %s%s", what, reason, status, seen)
 		}
 		select {
 		case <-ctx.Done():
@@ -237,7 +240,7 @@ func (p *Page) settle(ctx context.Context) {
 }
 
 // WaitURL waits until the page goes to an address that begins with prefix, whether or not something answers there, and returns it whole.
-// An address counts once: the next call waits for another.
+// An address counts once: the next call waits for another. A page that is an error and stays as it is ends the wait at once.
 func (p *Page) WaitURL(ctx context.Context, prefix string) (string, error) {
 	ctx, cancel := p.within(ctx)
 	defer cancel()
@@ -253,7 +256,11 @@ func (p *Page) WaitURL(ctx context.Context, prefix string) (string, error) {
 		case <-end:
 			reason = fmt.Sprintf("the page does not go there after %v", p.browser.wait)
 		case <-time.After(20 * time.Millisecond):
-			continue
+			status := p.watch.refused()
+			if status == "" {
+				continue
+			}
+			reason = "the page does not go there, but answers " + status
 		}
 		limited, stop := context.WithTimeout(ctx, 5*time.Second)
 		defer stop()

@@ -27,6 +27,7 @@ type watch struct {
 	active   time.Time // when something was last on the way
 	went     []string  // addresses of the page itself since it was last opened, redirects too
 	used     int       // how many of them WaitURL is done with
+	answered string    // the page's own status where it is an error, "" otherwise
 	frame    cdp.FrameID
 }
 
@@ -81,6 +82,12 @@ func (w *watch) event(e any) {
 		if r, ok := w.requests[e.RequestID]; ok && e.Response.Status >= 400 {
 			w.problem("request: %s %s: answers %d %s", r.method, r.address, e.Response.Status, e.Response.StatusText)
 		}
+		if e.Type == network.ResourceTypeDocument && e.FrameID == w.frame {
+			w.answered = ""
+			if e.Response.Status >= 400 {
+				w.answered = fmt.Sprintf("%d %s", e.Response.Status, e.Response.StatusText)
+			}
+		}
 		if e.Response.MimeType == "text/event-stream" { // has no end to wait for
 			delete(w.requests, e.RequestID)
 		}
@@ -112,6 +119,7 @@ func (w *watch) sent(e *network.EventRequestWillBeSent) {
 	r := request{address: shown(e.Request.URL), method: e.Request.Method, kind: e.Type}
 	if e.Type == network.ResourceTypeDocument && e.FrameID == w.frame {
 		r.main = e.Request.URL + e.Request.URLFragment
+		w.answered = ""
 		w.went = append(w.went, r.main)
 	}
 	if !lasting(e.Type) && !strings.HasPrefix(e.Request.URL, "data:") && !strings.HasPrefix(e.Request.URL, "blob:") {
@@ -194,7 +202,7 @@ func words(args []*runtime.RemoteObject) string {
 func (w *watch) opening() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.went, w.used = nil, 0
+	w.went, w.used, w.answered = nil, 0, ""
 }
 
 // last is the address that the page went to last, "" if none.
@@ -218,6 +226,17 @@ func (w *watch) visited(prefix string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// refused is the status of a page that is an error and goes nowhere, "" if it may still.
+func (w *watch) refused() string {
+	const still = 2 * time.Second
+	if !w.quietFor(still) {
+		return ""
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.answered
 }
 
 // pending tells what is on the way.

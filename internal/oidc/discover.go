@@ -72,6 +72,9 @@ func (k *checker) discover(ctx context.Context) bool {
 	if !ok {
 		return false
 	}
+	if p.Revocation == "" {
+		p.Revocation = k.Revocation
+	}
 	k.try("discovery: issuer", k.Issuer, func() (string, bool) { return p.Issuer, p.Issuer == k.Issuer })
 	allowed := append([]string{origin(k.Issuer)}, k.Elsewhere...)
 	k.try("discovery: endpoints", "all at "+strings.Join(allowed, " or "), func() (string, bool) {

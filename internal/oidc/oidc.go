@@ -21,6 +21,7 @@ type Config struct {
 	Redirect     string // the client's registered redirect address; nothing needs to answer there
 	Scopes       []string
 	HTTP         *http.Client  // nil means one that waits for 15 seconds
+	Revocation   string        // where tokens are revoked, for providers whose discovery document does not say; "" means only where it says
 	Elsewhere    []string      // origins that endpoints may have besides the issuer's: https://api.shop.example
 	Expiry       time.Duration // how long to wait for an access token to expire, where that is soon enough; 0 means 10 seconds
 

@@ -12,12 +12,20 @@ import (
 	"headwater/internal/oidc"
 )
 
+// revocation is where a provider is told to revoke tokens that does not say where.
+func revocation(p *provider) string {
+	if p.fault == "revoke: is not told of" {
+		return p.base + "/revoke"
+	}
+	return ""
+}
+
 // check lets a provider with a fault be checked, and sees to it that no finding has a secret in it.
 func check(t *testing.T, p *provider) []oidc.Finding {
 	t.Helper()
 	findings := oidc.Check(t.Context(), oidc.Config{
 		Issuer: p.base, ClientID: clientID, ClientSecret: secret, Redirect: redirect, Scopes: []string{"openid", "offline_access"}, Authorize: visit,
-		Expiry: 5 * time.Second,
+		Expiry: 5 * time.Second, Revocation: revocation(p),
 	})
 	all := fmt.Sprintf("%+v", findings)
 	p.mu.Lock()
@@ -72,6 +80,15 @@ func TestHealthy(t *testing.T) {
 	}
 }
 
+// A provider that has revocation but does not say so can be told where it is.
+func TestRevocationElsewhere(t *testing.T) {
+	for _, f := range check(t, newProvider(t, "revoke: is not told of", time.Hour)) {
+		if f.Name == "revocation" && f.Seen != "200, then 400 invalid_grant" {
+			t.Errorf("%+v", f)
+		}
+	}
+}
+
 // What a provider does not offer is no failure, and said.
 func TestLittleIsOffered(t *testing.T) {
 	findings := check(t, newProvider(t, "little is offered", time.Hour))
@@ -110,6 +127,7 @@ func TestFaults(t *testing.T) {
 		"authorize: redirect by prefix":           {"refused: redirect below the registered address"},
 		"authorize: any client":                   {"refused: unknown client"},
 		"authorize: refuses late":                 nil,
+		"authorize: locks people out":             {"authorization code: again"},
 		"token: any client":                       {"refused: wrong client id"},
 		"token: any secret":                       {"refused: wrong client secret"},
 		"token: another error for a wrong secret": {"refused: wrong client secret"},

@@ -33,6 +33,7 @@ type provider struct {
 	mu      sync.Mutex
 	codes   map[string]request
 	refresh map[string]bool
+	locked  bool // nobody gets in any more
 }
 
 // request is an authorization request.
@@ -95,6 +96,8 @@ func (p *provider) discovery(w http.ResponseWriter, _ *http.Request) {
 		delete(m, "code_challenge_methods_supported")
 	case "discovery: no token endpoint":
 		delete(m, "token_endpoint")
+	case "revoke: is not told of":
+		delete(m, "revocation_endpoint")
 	case "little is offered":
 		delete(m, "userinfo_endpoint")
 		delete(m, "revocation_endpoint")
@@ -119,11 +122,16 @@ func (p *provider) authorize(w http.ResponseWriter, r *http.Request) {
 	registered := to == redirect || p.fault == "authorize: any redirect" || p.fault == "authorize: redirect by prefix" && strings.HasPrefix(to, redirect)
 	if !registered || q.Get("client_id") != clientID && p.fault != "authorize: any client" {
 		// Some ask people to sign in first, and others say so at once.
-		if p.fault == "authorize: refuses late" {
+		p.locked = p.fault == "authorize: locks people out"
+		if p.fault == "authorize: refuses late" || p.locked {
 			http.Redirect(w, r, "/sign-in?secret=x", http.StatusFound)
 			return
 		}
 		http.Error(w, "no such client or redirect_uri", http.StatusBadRequest)
+		return
+	}
+	if p.locked {
+		http.Error(w, "locked", http.StatusForbidden)
 		return
 	}
 	code := rand.Text()

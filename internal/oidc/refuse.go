@@ -149,6 +149,7 @@ func longer(redirect string) string {
 // refusedAtAuthorization tries requests whose answer must not go where they say, since that may be anybody's (RFC 6749 section 4.1.2.1).
 func (k *checker) refusedAtAuthorization(ctx context.Context, signedIn bool) {
 	const attacker = "http://attacker.invalid/callback"
+	turned := false // whether a user was turned away
 	for _, t := range []struct {
 		name, redirect string
 		change         func(*oauth2.Config)
@@ -169,9 +170,19 @@ func (k *checker) refusedAtAuthorization(ctx context.Context, signedIn bool) {
 			defer cancel()
 			_, answer, err := k.authorize(limited, t.change)
 			if answer == nil && err != nil && ctx.Err() == nil {
+				turned = true
 				return "no redirect for somebody who has signed in", true
 			}
 			return "a redirect there", false
+		})
+	}
+	// Nobody who can't sign in at all was refused for what was asked.
+	if turned {
+		k.try("authorization code: again", "a redirect to "+k.Redirect+" with a code, after the refusals", func() (string, bool) {
+			if _, _, err := k.authorize(ctx, nil); err != nil {
+				return err.Error(), false
+			}
+			return "as expected", true
 		})
 	}
 }
