@@ -37,7 +37,7 @@ func classes() []class {
 		{"unset variable", re(`KeyError: ['"]([A-Z][A-Z0-9_]{2,})['"]|\b([A-Z][A-Z0-9_]{2,}): (?:unbound variable|parameter (?:null or )?not set)|(?:[Ee]nvironment variable|env(?:ironment)? var|variable|setting)s? [` + "`" + `'"$]*([A-Z][A-Z0-9_]{2,})\b['"]? (?:is|was|must|not|has)|\b([A-Z][A-Z0-9_]*_[A-Z0-9_]+)\b['"]? (?:environment variable )?(?:is not set|is unset|not set|is required|must be set|must not be empty|is missing|missing)|(?:[Mm]issing|[Rr]equired|[Uu]nset|[Ss]et the) (?:required )?(?:([A-Z][A-Z0-9_]{2,}) )?(?:environment variable|env(?:ironment)? var|variable)s?(?::? [` + "`" + `'"]?([A-Z][A-Z0-9_]{2,}))?`), sayUnset},
 		{"missing template", re(`TemplateDoesNotExist:? ([^\s'"]+)|(?i:template) ["']?([^\s"']+\.(?:html?|txt|tmpl|jinja2?|j2))["']? (?i:not found|does not exist|is not defined|: no such)`), sayTemplate},
 		{"missing program", re(`exec: "([^"]+)": executable file not found|execvp ([^\s:]+): No such file|(?:line \d+: |sh: (?:\d+: )?)([^\s:]+): (?:command )?not found|spawn (\S+) ENOENT|env: [‘'"]?([^\s'’"]+)[’'"]?: No such file`), sayProgram},
-		{"missing file", re(`(?:No such file or directory|ENOENT)[^/\n]*?` + path + `|` + path + `['"]?:? (?i:no such file or directory|does not exist|not found)|(?i)(?:no such file or directory|file not found)()`), sayMissing},
+		{"missing file", re(`(?:No such file or directory|ENOENT)[^/\n]*?` + path + `|` + path + `['"]?:? (?:\[Errno 2\] )?(?i:no such file or directory|does not exist|not found)|(?:open|stat|lstat|chdir|read) ([^\s:'"]+): no such file|(?i)(?:no such file or directory|file not found)()`), sayMissing},
 		{"no space", re(`(?i)no space left on device|disk quota exceeded`), saySpace},
 		{"out of memory", re(`MemoryError|(?i)\bout of memory|cannot allocate memory|heap out of memory|OutOfMemoryError`), sayMemory},
 		{"migration fails on the data", re(`column "([^"]+)" (?:of relation "[^"]+" )?contains null values|could not create unique index "([^"]+)"|violates (?:not-null|check|foreign key|unique) constraint|(?:column|relation) "([^"]+)" (?:of relation "[^"]+" )?already exists|cannot cast type`), sayMigration},
@@ -99,7 +99,11 @@ func sayReadOnly(r *recipe.Recipe, s string) (string, string) {
 	if s == "" {
 		return "it writes where nothing is writable: only the volumes, /tmp, /run and /var/tmp are", "package.volumes"
 	}
-	return fmt.Sprintf("it writes to %s, and only the volumes, /tmp, /run and /var/tmp are writable: make %s a volume, or set by a variable or an argument where it writes", s, path.Dir(s)), "package.volumes"
+	text := fmt.Sprintf("it writes to %s, and only the volumes, /tmp, /run and /var/tmp are writable: make that, or the folder that it is in, a volume", s)
+	if key := variableKey(r, s); key != "" {
+		return text + ", or give the variable that names it another value", key
+	}
+	return text + ", or say by a variable or an argument where it is to write", "package.volumes"
 }
 
 func sayModule(r *recipe.Recipe, s string) (string, string) {
@@ -176,7 +180,27 @@ func sayMissing(r *recipe.Recipe, s string) (string, string) {
 	if s == "" {
 		return "a file that it needs is not there", "package.layout"
 	}
-	return fmt.Sprintf("%s is not there: nothing in the layout or the root brings it, or it is meant relative to another working directory", s), layoutKey(r, s, "package.layout")
+	named := s
+	if !path.IsAbs(s) {
+		dir := path.Join("/", r.Package.Workdir)
+		s, named = path.Join(dir, s), fmt.Sprintf("%s (as seen from %s, if it did not change its folder)", s, dir)
+	}
+	if key := variableKey(r, s); key != "" {
+		return fmt.Sprintf("%s is not there, and a variable names it", s), key
+	}
+	return fmt.Sprintf("%s is not there: nothing in the layout or the root brings it, or it is meant relative to another working directory", named), layoutKey(r, s, "package.layout")
+}
+
+// variableKey is the variable of the package's that names a path or a folder that it is in, "" if none does.
+func variableKey(r *recipe.Recipe, file string) string {
+	best, key := "", ""
+	for _, name := range sortedKeys(r.Package.Env) {
+		v := r.Package.Env[name]
+		if path.IsAbs(v) && v != "/" && (file == v || strings.HasPrefix(file, strings.TrimSuffix(v, "/")+"/")) && len(v) > len(best) {
+			best, key = v, "package.env."+name
+		}
+	}
+	return key
 }
 
 func saySpace(*recipe.Recipe, string) (string, string) {

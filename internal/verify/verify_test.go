@@ -15,7 +15,7 @@ func service() *recipe.Recipe {
 	return &recipe.Recipe{
 		Components: map[string]recipe.Component{"env": {Ecosystem: "python"}},
 		Package: recipe.Package{
-			Root: "runtime", Layout: map[string]string{"/app/web": "web", "/app": "backend"}, Command: []string{"/app/start"},
+			Root: "runtime", Layout: map[string]string{"/app/web": "web", "/app": "backend"}, Command: []string{"/app/start"}, Workdir: "/app",
 			Env: map[string]string{"TMPDIR": "/var/cache/app"}, Migrate: []string{"migrate"},
 			Processes: map[string]recipe.Process{"a": {Port: 80}, "b": {Port: 9000}, "c": {Port: 9000}},
 		},
@@ -36,6 +36,10 @@ func TestCauses(t *testing.T) {
 		{"Error: Cannot find module 'express'\nRequire stack:", "missing module", "components.env"},
 		{"Error [ERR_MODULE_NOT_FOUND]: Cannot find package 'lit' imported from /app/x.js", "missing module", "components.env"},
 		{"FileNotFoundError: [Errno 2] No such file or directory: '/app/web/index.html'", "missing file", "package.layout./app/web"},
+		{"python: can't open file '/app/backend/manage.py': [Errno 2] No such file or directory", "missing file", "package.layout./app"},
+		{"open web/index.html: no such file or directory", "missing file", "package.layout./app/web"},
+		{"mkdtemp /var/cache/app/x: FileNotFoundError: [Errno 2] No such file or directory: '/var/cache/app/x'", "no temporary folder", "package.env.TMPDIR"},
+		{"FileNotFoundError: [Errno 2] No such file or directory: '/var/cache/app/x'", "missing file", "package.env.TMPDIR"},
 		{"open /etc/app/config.yml: no such file or directory", "missing file", "package.layout"},
 		{"Error: ENOENT: no such file or directory, open '/app/conf.json'", "missing file", "package.layout./app"},
 		{"django.template.exceptions.TemplateDoesNotExist: app/page.html", "missing template", "package.layout"},
