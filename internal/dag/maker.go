@@ -16,12 +16,19 @@ import (
 type Maker struct {
 	hasher  drv.Hasher
 	nodes   map[nix.StorePath]*Node
-	fetches map[artifact.Artifact]*Node // roots share most of their packages
+	fetches map[download]*Node // roots share most of their packages
+}
+
+// download is what tells one fetch from another: where an artifact is said to be does not.
+type download struct {
+	ref  string
+	hash nix.Hash
 }
 
 // Fetch makes the fixed-output derivation that downloads a. Its path depends on a's hash and file name alone.
 func (m *Maker) Fetch(a artifact.Artifact) (*Node, error) {
-	if n, ok := m.fetches[a]; ok {
+	key := download{a.Ref(), a.Hash}
+	if n, ok := m.fetches[key]; ok {
 		return n, nil
 	}
 	storeName := a.StoreName()
@@ -34,7 +41,7 @@ func (m *Maker) Fetch(a artifact.Artifact) (*Node, error) {
 		System:  "builtin",
 		Builder: "builtin:fetchurl",
 		Env: map[string]string{
-			"builder": "builtin:fetchurl", "system": "builtin", "name": storeName, "url": a.Ref(), "urls": a.Ref(),
+			"builder": "builtin:fetchurl", "system": "builtin", "name": storeName, "url": key.ref, "urls": key.ref,
 			"outputHash": a.Hash.Base16(), "outputHashAlgo": string(a.Hash.Algo()), "outputHashMode": "flat",
 			"executable": "", "unpack": "", "preferLocalBuild": "1",
 		},
@@ -44,9 +51,9 @@ func (m *Maker) Fetch(a artifact.Artifact) (*Node, error) {
 		return nil, err
 	}
 	if m.fetches == nil {
-		m.fetches = map[artifact.Artifact]*Node{}
+		m.fetches = map[download]*Node{}
 	}
-	m.fetches[a] = n
+	m.fetches[key] = n
 	return n, nil
 }
 

@@ -5,15 +5,28 @@ import (
 	"strings"
 )
 
-// Method says which bytes of an object a content address hashes.
-type Method string
+// Method says which bytes of an object a content address hashes. The zero value is none.
+type Method uint8
 
 // The methods of Nix's stable content addresses. (Manual, "Content-addressing store objects".)
 const (
-	Text Method = "text" // a file's bytes; the object may have references
-	Flat Method = "flat" // a file's bytes
-	NAR  Method = "nar"  // the object's NAR
+	Text Method = 1 + iota // a file's bytes; the object may have references
+	Flat                   // a file's bytes
+	NAR                    // the object's NAR
 )
+
+// String is text, flat or nar; "" for what is none of them.
+func (m Method) String() string {
+	switch m {
+	case Text:
+		return "text"
+	case Flat:
+		return "flat"
+	case NAR:
+		return "nar"
+	}
+	return ""
+}
 
 // prefix is what stands before the algorithm in derivations and fingerprints.
 func (m Method) prefix() string {
@@ -71,11 +84,11 @@ func ParseContentAddress(s string) (ContentAddress, error) {
 	if c.Hash, err = ParseHash(Algo(algo), rest); err != nil {
 		return ContentAddress{}, fmt.Errorf("parse content address %q: %w", s, err)
 	}
-	if c.Method == Text && c.Hash.algo != SHA256 {
+	if c.Method == Text && c.Hash.Algo() != SHA256 {
 		return ContentAddress{}, fmt.Errorf("parse content address %q: text is hashed by sha256", s)
 	}
 	return c, nil
 }
 
 // HashAlgo is the "hash algorithm" field of a fixed output: sha256, r:sha256, text:sha256.
-func (c ContentAddress) HashAlgo() string { return c.Method.prefix() + string(c.Hash.algo) }
+func (c ContentAddress) HashAlgo() string { return c.Method.prefix() + string(c.Hash.Algo()) }

@@ -64,8 +64,8 @@ func (a Algo) New() hash.Hash {
 
 // Hash is a digest and its algorithm. It is comparable; the zero value means "none".
 type Hash struct {
-	algo Algo
-	sum  string // raw: half the size of an array that would hold every algorithm's, and graphs hold many
+	// Raw. Its length tells the algorithm: no two of them have digests of one size, and graphs hold many hashes.
+	sum string
 }
 
 // NewHash makes a Hash of a raw digest.
@@ -76,14 +76,14 @@ func NewHash(a Algo, digest []byte) (Hash, error) {
 	case len(digest) != a.Size():
 		return Hash{}, fmt.Errorf("make %s hash: want %d bytes, have %d", a, a.Size(), len(digest))
 	}
-	return Hash{algo: a, sum: string(digest)}, nil
+	return Hash{string(digest)}, nil
 }
 
 // Sum hashes data. The result is zero for an unknown algorithm.
 func Sum(a Algo, data []byte) Hash {
 	if a == SHA256 { // the common case
 		s := sha256.Sum256(data)
-		return Hash{algo: a, sum: string(s[:])}
+		return Hash{string(s[:])}
 	}
 	w := a.New()
 	if w == nil {
@@ -125,7 +125,7 @@ func (s *Summer) Write(b []byte) (int, error) {
 
 // Sum is the hash and the number of the bytes written so far.
 func (s *Summer) Sum() (Hash, int64) {
-	return Hash{algo: SHA256, sum: string(s.w.Sum(nil))}, s.n
+	return Hash{string(s.w.Sum(nil))}, s.n
 }
 
 // ParseHash reads "<algo>:<digest>", "<algo>-<base64>" (SRI, without options), or, if a is not empty, a bare digest.
@@ -167,10 +167,22 @@ func ParseHash(a Algo, s string) (Hash, error) {
 }
 
 // IsZero reports whether h is the zero value, "none".
-func (h Hash) IsZero() bool { return h.algo == "" }
+func (h Hash) IsZero() bool { return h.sum == "" }
 
 // Algo is the hash's algorithm, "" for the zero value.
-func (h Hash) Algo() Algo { return h.algo }
+func (h Hash) Algo() Algo {
+	switch len(h.sum) {
+	case md5.Size:
+		return MD5
+	case sha1.Size:
+		return SHA1
+	case sha256.Size:
+		return SHA256
+	case sha512.Size:
+		return SHA512
+	}
+	return ""
+}
 
 // Digest is a copy of the raw digest, nil for the zero value.
 func (h Hash) Digest() []byte {
@@ -194,7 +206,7 @@ func (h Hash) SRI() string {
 	if h.IsZero() {
 		return ""
 	}
-	return string(h.algo) + "-" + h.Base64()
+	return string(h.Algo()) + "-" + h.Base64()
 }
 
 // String is "<algo>:<base32>", Nix's form in narinfo files and its database's content addresses. The zero value gives "".
@@ -202,7 +214,7 @@ func (h Hash) String() string {
 	if h.IsZero() {
 		return ""
 	}
-	return string(h.algo) + ":" + h.Base32()
+	return string(h.Algo()) + ":" + h.Base32()
 }
 
 // MarshalText writes the SRI form, so that a Hash stands in JSON and YAML as people know it.

@@ -131,8 +131,8 @@ func nameByte(c byte) bool {
 // TextPath is the path of a flat, non-executable file whose references are refs: .drv files and builtins.toFile.
 // contents is the SHA-256 of the file's bytes.
 func TextPath(name string, contents Hash, refs []StorePath) (StorePath, error) {
-	if contents.algo != SHA256 {
-		return "", fmt.Errorf("make text path %q: contents hashed by %q, not sha256", name, contents.algo)
+	if contents.Algo() != SHA256 {
+		return "", fmt.Errorf("make text path %q: contents hashed by %q, not sha256", name, contents.Algo())
 	}
 	return makePath(pathType("text", refs, false), contents, name)
 }
@@ -147,14 +147,14 @@ func FixedPath(name string, ca ContentAddress, refs []StorePath, self bool) (Sto
 	switch {
 	case ca.Method == Text && !self:
 		return TextPath(name, ca.Hash, refs)
-	case ca.Method == NAR && ca.Hash.algo == SHA256:
+	case ca.Method == NAR && ca.Hash.Algo() == SHA256:
 		return makePath(pathType("source", refs, self), ca.Hash, name)
 	case self || len(refs) > 0:
-		return "", fmt.Errorf("make fixed path %q: a %s %s object cannot have references", name, ca.Method, ca.Hash.algo)
+		return "", fmt.Errorf("make fixed path %q: a %s %s object cannot have references", name, ca.Method, ca.Hash.Algo())
 	case ca.Method != NAR && ca.Method != Flat:
 		return "", fmt.Errorf("make fixed path %q: unknown method %q", name, ca.Method)
 	}
-	inner := Sum(SHA256, []byte("fixed:out:"+ca.Method.prefix()+string(ca.Hash.algo)+":"+ca.Hash.Base16()+":"))
+	inner := Sum(SHA256, []byte("fixed:out:"+ca.Method.prefix()+string(ca.Hash.Algo())+":"+ca.Hash.Base16()+":"))
 	return makePath("output:out", inner, name)
 }
 
@@ -195,6 +195,6 @@ func makePath(typ string, inner Hash, name string) (StorePath, error) {
 	if err := CheckName(name); err != nil {
 		return "", fmt.Errorf("make store path: %w", err)
 	}
-	sum := sha256.Sum256([]byte(typ + ":" + string(inner.algo) + ":" + inner.Base16() + ":" + StoreDir + ":" + name))
+	sum := sha256.Sum256([]byte(typ + ":" + string(inner.Algo()) + ":" + inner.Base16() + ":" + StoreDir + ":" + name))
 	return StorePath(StoreDir + "/" + EncodeBase32(CompressHash(sum[:], digestSize)) + "-" + name), nil
 }

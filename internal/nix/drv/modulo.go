@@ -22,8 +22,13 @@ type Hasher struct {
 
 // known is what other derivations need to know of an input.
 type known struct {
-	modulo  string // base 16
-	outputs []string
+	modulo  nix.Hash
+	outputs []string // nil for just "out", as most have
+}
+
+// has tells whether there is an output of that name.
+func (k known) has(output string) bool {
+	return slices.Contains(k.outputs, output) || k.outputs == nil && output == "out"
 }
 
 // Add fills d's outputs, remembers its hash modulo and returns the .drv's path and content.
@@ -47,7 +52,11 @@ func (h *Hasher) remember(p nix.StorePath, d *Derivation, modulo nix.Hash) {
 	if h.memo == nil {
 		h.memo = map[nix.StorePath]known{}
 	}
-	h.memo[p] = known{modulo.Base16(), d.OutputNames()}
+	k := known{modulo: modulo}
+	if _, out := d.Outputs["out"]; !out || len(d.Outputs) > 1 {
+		k.outputs = d.OutputNames()
+	}
+	h.memo[p] = k
 }
 
 // FillOutputs computes d's output paths and sets the environment variables named after the outputs.
@@ -148,12 +157,12 @@ func (h *Hasher) moduloInputs(d *Derivation) ([]input, error) {
 	for p, outputs := range d.InputDrvs {
 		in := h.memo[p]
 		for _, o := range outputs {
-			if !slices.Contains(in.outputs, o) {
+			if !in.has(o) {
 				return nil, fmt.Errorf("hash %s: input %s has no output %q", d.Name, p, o)
 			}
 		}
 		if len(outputs) > 0 { // an input of which nothing is used does not count
-			inputs = append(inputs, input{in.modulo, set(outputs)})
+			inputs = append(inputs, input{in.modulo.Base16(), set(outputs)})
 		}
 	}
 	sortInputs(inputs)
