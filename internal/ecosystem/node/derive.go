@@ -105,6 +105,11 @@ func dependencies(r ecosystem.DeriveRequest, p project, o options, t tools) (*da
 	if plan.Served, err = serve(r, p, fetched, hashes); err != nil {
 		return nil, err
 	}
+	for _, a := range r.Lock.Artifacts {
+		if a.Role == asked {
+			plan.Served = append(plan.Served, served{Name: a.Name, Version: a.Version, Path: a.Name + "/-/" + a.File, File: string(fetched[keyOf(a)].Path()), Integrity: a.Hash.SRI()})
+		}
+	}
 	for _, dir := range slices.Sorted(maps.Keys(p.Placed)) {
 		n, ok := fetched[p.Placed[dir].String()]
 		if !ok {

@@ -61,13 +61,18 @@ function stub({ name, version }) {
   return path.join(dir, "stub.tgz");
 }
 
-// describe is what a registry says of a package: its versions that are here. Few installs ask.
+// listed is what is served of a package, by its name. npm's lock names packages by their folders, or says what they are called.
+let listed = (name) => plan.served.filter((p) => p.name === name && p.path.includes("/-/"));
+
+// describe is what a registry says of a package: its versions that are here. Few installs ask: npm does of what it looks at again.
 function describe(name) {
   const versions = {};
-  for (const p of plan.served.filter((p) => p.name === name && p.path.includes("/-/"))) {
+  for (const p of listed(name)) {
     const r = spawnSync("tar", ["-xzOf", p.file, "--wildcards", "--no-wildcards-match-slash", "*/package.json"], { maxBuffer: 1 << 26 });
     if (r.status !== 0) continue;
-    versions[p.version] = { ...JSON.parse(r.stdout), name, version: p.version, dist: { tarball: registry + p.path, integrity: p.integrity } };
+    const manifest = JSON.parse(r.stdout);
+    const version = p.version || manifest.version;
+    versions[version] = { ...manifest, name, version, dist: { tarball: registry + p.path, integrity: p.integrity } };
   }
   const latest = Object.keys(versions).at(-1);
   return latest && JSON.stringify({ name, "dist-tags": { latest }, versions });
@@ -88,10 +93,21 @@ async function serve() {
   return () => server.closeAllConnections() ?? server.close();
 }
 
+// nameOf is the name of a package that stands in a folder.
+const nameOf = (dir) => dir.slice(dir.lastIndexOf("node_modules/") + "node_modules/".length);
+
 const managers = {
   async npm() {
     const lock = JSON.parse(read("package-lock.json"));
-    for (const [dir, at] of Object.entries(plan.places)) lock.packages[dir].resolved = registry + at;
+    const named = new Map();
+    for (const [dir, at] of Object.entries(plan.places)) {
+      const p = lock.packages[dir];
+      p.resolved = registry + at;
+      const name = p.name ?? nameOf(dir);
+      named.set(name, [...(named.get(name) ?? []), { ...plan.served.find((s) => s.path === at), version: p.version, integrity: p.integrity }]);
+    }
+    const served = listed;
+    listed = (name) => [...(named.get(name) ?? []), ...served(name)];
     // npm 7 and later read "packages" alone; "dependencies" is there for older ones and would contradict it.
     delete lock.dependencies;
     fs.writeFileSync("package-lock.json", JSON.stringify(lock));
@@ -107,7 +123,6 @@ const managers = {
     await run("npm", ["ci", "--ignore-scripts", "--no-save", ...plan.omit.map((kind) => "--omit=" + kind)], online);
     const withScripts = Object.keys(plan.places).filter((dir) => lock.packages[dir].hasInstallScript && fs.existsSync(dir));
     if (!scripts) return;
-    const nameOf = (dir) => dir.slice(dir.lastIndexOf("node_modules/") + "node_modules/".length);
     const needed = new Set(withScripts.filter((dir) => !lock.packages[dir].optional).map(nameOf));
     if (needed.size > 0) await run("npm", ["rebuild", ...needed]);
     // As npm itself does, an optional package that does not install is left out.

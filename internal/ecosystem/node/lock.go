@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/Masterminds/semver/v3"
 	"golang.org/x/sync/errgroup"
 
 	"headwater/internal/artifact"
@@ -25,6 +26,47 @@ const questions = 16
 // weak is the role of an artifact of which upstream's lock has no hash better than SHA-1, or none at all, and that is pinned as the
 // registry had it when it was locked.
 const weak = "unhashed by upstream"
+
+// asked is the role of an artifact that is not installed: the registry is asked of it while packages are.
+const asked = "asked for"
+
+// askedFor pins the newest version that fits of each package that npm asks the registry of beyond its lock. What the registry does not
+// have, npm will tell.
+func askedFor(ctx context.Context, r ecosystem.LockRequest, missing []Wanted) ([]lock.Artifact, error) {
+	var out []lock.Artifact
+	for _, w := range missing {
+		i := slices.IndexFunc(r.Previous.Artifacts, func(a lock.Artifact) bool { return a.Role == asked && a.Name == w.Name && fits(w.Range, a.Version) })
+		if i >= 0 {
+			out = append(out, r.Previous.Artifacts[i])
+			continue
+		}
+		ix, err := readIndex(ctx, w.Name, r.Network)
+		if _, gone := errors.AsType[artifact.Gone](err); gone {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		version, err := newest("", w.Name, w.Range, ix)
+		if err != nil || version == "" {
+			continue // an alias, a tag or an address
+		}
+		a, err := pin(modulesName+"/"+w.Name, w.Name, npmPackage{Version: version, Integrity: ix.Versions[version].Dist.Integrity})
+		if err != nil {
+			return nil, err
+		}
+		a.Role = asked
+		out = append(out, a)
+	}
+	return out, nil
+}
+
+// fits tells whether a version is of a range.
+func fits(wanted, version string) bool {
+	c, err := semver.NewConstraint(wanted)
+	v, verr := semver.StrictNewVersion(version)
+	return err == nil && verr == nil && c.Check(v)
+}
 
 // lockData is what the lock keeps besides artifacts.
 type lockData struct {
@@ -43,7 +85,11 @@ func (Ecosystem) Lock(ctx context.Context, r ecosystem.LockRequest) (lock.Compon
 	}
 	if p.Manager == npm {
 		list, err := standIns(ctx, r, p.Artifacts)
-		return lock.Component{Artifacts: list}, err
+		if err != nil {
+			return lock.Component{}, err
+		}
+		missing, err := askedFor(ctx, r, p.Missing)
+		return lock.Component{Artifacts: append(list, missing...)}, err
 	}
 	l := locker{LockRequest: r, net: r.Network, known: map[string]lock.Artifact{}}
 	for _, a := range r.Previous.Artifacts {

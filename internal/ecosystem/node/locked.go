@@ -46,10 +46,17 @@ type Locked struct {
 	Manager    Manager
 	Artifacts  []lock.Artifact     // npm's: one a tarball, sorted, without duplicates
 	Placed     map[string]nix.Hash // npm's: folder in node_modules → hash of its artifact (file names repeat across scopes)
+	Missing    []Wanted            // npm's: what it asks the registry of when it installs the lock
 	Packages   []Package           // others': sorted, without duplicates
 	Workspaces []string            // folders of the workspace packages, sorted
 	Folders    []string            // the node_modules folders that packages are placed in, outermost ones only, sorted
 	Local      []string            // folders of packages that are copied out of the tree, sorted
+}
+
+// Wanted is a package of which no version is locked.
+type Wanted struct {
+	Name  string
+	Range string // as package.json has it
 }
 
 // Package is one package of a lock other than npm's.

@@ -36,8 +36,47 @@ type npmPackage struct {
 	InBundle  bool     `json:"inBundle"` // its bytes are inside the package that has it
 	Optional  bool     `json:"optional"`
 	OS        []string `json:"os"`
-	CPU       []string `json:"cpu"`
-	Libc      []string `json:"libc"`
+
+	Dependencies map[string]string `json:"dependencies"`
+	CPU          []string          `json:"cpu"`
+	Libc         []string          `json:"libc"`
+}
+
+// missing lists what optional packages of a lock need and the lock does not have, sorted. npm writes such locks, and when it installs
+// them it asks the registry of these, to leave them out then.
+func (l npmLock) missing(platform Platform) []Wanted {
+	var out []Wanted
+	for dir, p := range l.Packages {
+		if !p.Optional || p.Link || p.InBundle || !platform.wants(p) {
+			continue
+		}
+		for name, wanted := range p.Dependencies {
+			w := Wanted{name, wanted}
+			if plainName(name) && !l.resolves(dir, name) && !slices.Contains(out, w) {
+				out = append(out, w)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b Wanted) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Range, b.Range))
+	})
+	return out
+}
+
+// resolves tells whether a package in a folder finds another: in its own node_modules, or in those of the folders around it.
+func (l npmLock) resolves(dir, name string) bool {
+	for {
+		if _, ok := l.Packages[path.Join(dir, modulesName, name)]; ok {
+			return true
+		}
+		if dir == "" || dir == "." {
+			return false
+		}
+		dir = path.Dir(dir)
+		if dir == "." {
+			dir = ""
+		}
+	}
 }
 
 // ReadLock reads a package-lock.json without building or fetching anything. Packages that are optional and not for the
@@ -50,7 +89,7 @@ func ReadLock(data []byte, platform Platform) (*Locked, error) {
 	if l.LockfileVersion != 2 && l.LockfileVersion != 3 {
 		return nil, fmt.Errorf("read package-lock.json: lockfileVersion %d; 2 and 3 are read: write it anew with npm 7 or later", l.LockfileVersion)
 	}
-	out := &Locked{Placed: map[string]nix.Hash{}}
+	out := &Locked{Placed: map[string]nix.Hash{}, Missing: l.missing(platform)}
 	var bad []string
 	for _, dir := range slices.Sorted(maps.Keys(l.Packages)) {
 		p := l.Packages[dir]

@@ -82,3 +82,22 @@ func FuzzReadLock(f *testing.F) {
 		}
 	})
 }
+
+// What an optional package needs and the lock does not have, npm asks the registry of.
+func TestReadLockListsWhatIsMissing(t *testing.T) {
+	const integrity = `"integrity":"sha512-z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg=="`
+	l, err := node.ReadLock([]byte(`{"lockfileVersion":3,"packages":{
+		"":{"dependencies":{"not-locked":"1"}},
+		"node_modules/a":{"version":"1.0.0",`+integrity+`,"dependencies":{"gone":"^1"}},
+		"node_modules/b":{"version":"1.0.0",`+integrity+`,"optional":true,"dependencies":{"a":"1","parser":"=0.2.1","deep":"^2"}},
+		"node_modules/b/node_modules/c":{"version":"1.0.0",`+integrity+`,"optional":true,"dependencies":{"d":"1","parser":"=0.2.1"}},
+		"node_modules/b/node_modules/d":{"version":"1.0.0",`+integrity+`,"optional":true},
+		"node_modules/e":{"version":"1.0.0",`+integrity+`,"optional":true,"os":["win32"],"dependencies":{"f":"1"}}
+	}}`), node.Platform{OS: "linux", CPU: "x64", Libc: "glibc"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]node.Wanted{{Name: "deep", Range: "^2"}, {Name: "parser", Range: "=0.2.1"}}, l.Missing); diff != "" {
+		t.Error(diff)
+	}
+}
