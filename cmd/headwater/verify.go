@@ -112,7 +112,11 @@ func (a *app) verify(ctx context.Context, args []string, o verifyOptions) (err e
 	record.Passed = len(record.Failed()) == 0 && len(record.Checks) > 0
 	locate(record, r.project.recipeText)
 	if o.proof != "" {
-		if err := writeProof(o.proof, record, filepath.Join(o.work, verify.ShotDir)); err != nil {
+		var build *proof.Build
+		if o.url == "" { // else nothing was built
+			build = r.build()
+		}
+		if err := writeProof(o.proof, record, build, filepath.Join(o.work, verify.ShotDir)); err != nil {
 			return err
 		}
 	}
@@ -151,6 +155,23 @@ type readied struct {
 	project *project
 	graph   *graph.Graph
 	release verify.Release
+	times   *proof.Timeline
+}
+
+// build is how the package came to be.
+func (r *readied) build() *proof.Build {
+	var nodes []proof.Node
+	for _, n := range ordered(r.graph.Package) {
+		if n.Kind == dag.Text { // our own small files
+			continue
+		}
+		node := proof.Node{ID: string(n.ID), Kind: string(n.Kind), Name: n.Name}
+		for _, in := range n.Inputs {
+			node.Needs = append(node.Needs, string(in))
+		}
+		nodes = append(nodes, node)
+	}
+	return r.times.Build(nodes)
 }
 
 // readyRelease builds a project's package and the roots that verifying it takes; with --url only the browser's.
@@ -178,16 +199,20 @@ func (a *app) readyRelease(ctx context.Context, args []string, o verifyOptions) 
 		goals = append(goals, n)
 	}
 	b.locate(p)
+	times := new(proof.Timeline)
+	shown := b.events
+	b.events = times.Sink(a.now, shown)
 	if err = b.readyPaths(ctx, p, g.Package); err == nil {
 		err = a.advise(ctx, b, p.recipe, p.lock.Date, b.realise(ctx, o.engine, goals...))
 	}
+	b.events = shown
 	if err == nil && o.url == "" {
 		err = b.store.AddRoot(ctx, rootLink(b.store, p), g.Package.Path())
 	}
 	if err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
-	return &readied{builder: b, project: p, graph: g, release: verify.Release{
+	return &readied{builder: b, project: p, graph: g, times: times, release: verify.Release{
 		Recipe: p.recipeText, Launcher: filepath.Join(b.store.RealPath(g.Package.Path()), "bin", p.recipe.Name), Roots: b.paths(roots),
 	}}, nil
 }
@@ -230,21 +255,21 @@ func locate(r *proof.Record, recipeText []byte) {
 
 // writeProof writes the record; beside it, with another ending, a page for people, and a folder with the screenshots: proof.json →
 // proof.html, proof.screenshots. The page tells what differs from the record that was there before.
-func writeProof(file string, r *proof.Record, shots string) error {
-	if err := writeProofTo(file, r, shots); err != nil {
+func writeProof(file string, r *proof.Record, build *proof.Build, shots string) error {
+	if err := writeProofTo(file, r, build, shots); err != nil {
 		return fmt.Errorf("write proof: %w", err)
 	}
 	return nil
 }
 
-func writeProofTo(file string, r *proof.Record, shots string) error {
+func writeProofTo(file string, r *proof.Record, build *proof.Build, shots string) error {
 	data, err := r.Encode()
 	if err != nil {
 		return err
 	}
 	name := strings.TrimSuffix(file, ".json")
 	shot := func(sha256 string) ([]byte, error) { return os.ReadFile(filepath.Join(shots, sha256+".png")) }
-	page, err := proof.Page(r, proofBefore(file, r), shot)
+	page, err := proof.Page(r, proofBefore(file, r), build, shot)
 	if err != nil {
 		return err
 	}

@@ -41,6 +41,13 @@ func (r *Record) Since(old *Record) []Change {
 		case differs(float64(was.Took), float64(c.Took), float64(littleTime)):
 			add(name, seconds(was.Took), seconds(c.Took))
 		}
+		for _, f := range c.Findings {
+			for _, g := range was.Findings {
+				if f.Name == g.Name {
+					add(name+": "+f.Name, verdict(g.OK), verdict(f.OK))
+				}
+			}
+		}
 	}
 	for _, c := range old.Checks {
 		if _, ok := after[c.title()]; !ok {
@@ -79,6 +86,17 @@ func verdict(ok bool) string {
 	return "failed"
 }
 
-func seconds(m Millis) string { return fmt.Sprintf("%.1f s", time.Duration(m).Seconds()) }
+// seconds is a time span for people.
+func seconds(m Millis) string {
+	d := time.Duration(m)
+	switch {
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	}
+	d = d.Round(time.Second)
+	return fmt.Sprintf("%d min %02d s", int(d.Minutes()), int(d.Seconds())%60)
+}
 
 func mebibytes(n int64) string { return fmt.Sprintf("%d MiB", (n+1<<19)>>20) }

@@ -14,12 +14,15 @@ import (
 var pageText string
 
 // Page renders a proof for people: one HTML file that needs no network and runs no script. old is the proof before it, nil if there is none;
-// shot gives a screenshot's PNG by its SHA-256.
-func Page(r, old *Record, shot func(sha256 string) ([]byte, error)) ([]byte, error) {
+// build is how the package came to be, nil to leave that out; shot gives a screenshot's PNG by its SHA-256.
+func Page(r, old *Record, build *Build, shot func(sha256 string) ([]byte, error)) ([]byte, error) {
 	p := page{Record: r, images: map[string]template.URL{}}
 	if old != nil {
 		p.Changes = r.Since(old)
 		p.Old = old
+	}
+	if build != nil {
+		p.Timeline, p.Graph = build.timeline(), build.graph()
 	}
 	for _, c := range r.Checks {
 		for _, s := range c.Shots {
@@ -52,7 +55,26 @@ type page struct {
 	*Record
 	Old     *Record
 	Changes []Change
-	images  map[string]template.URL
+
+	Timeline *timeline
+	Graph    *drawing
+	images   map[string]template.URL
+}
+
+// Memory is the peaks of all processes together, in bytes.
+func (p page) Memory() (sum int64) {
+	for _, q := range p.Processes {
+		sum += q.PeakMemory
+	}
+	return sum
+}
+
+// Ready is how long the slowest process took to be healthy.
+func (p page) Ready() (most Millis) {
+	for _, q := range p.Processes {
+		most = max(most, q.Ready)
+	}
+	return most
 }
 
 // Image is a screenshot as an address that holds it.
@@ -73,6 +95,27 @@ func (p page) Stages() []stage {
 type stage struct {
 	Name   Stage
 	Checks []Check
+}
+
+// Title is the stage in words.
+func (s stage) Title() string {
+	switch s.Name {
+	case Start:
+		return "Start on an empty database"
+	case Checks:
+		return "Use"
+	case Remigrate:
+		return "Migrate again, with nothing to do"
+	case Stop:
+		return "Stop"
+	case Restart:
+		return "Start again on the same data"
+	case Upgrade:
+		return "Upgrade an older release's data"
+	case Audit:
+		return "Look at what is left"
+	}
+	return string(s.Name)
 }
 
 // Passed tells whether all of a stage's checks passed.

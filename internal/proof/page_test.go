@@ -18,13 +18,13 @@ func TestPage(t *testing.T) {
 	r.Notes = []string{"a <note>"}
 	old := record()
 	old.Release, old.Checks = "0.9", old.Checks[:1]
-	page, err := proof.Page(r, old, func(sha string) ([]byte, error) { return []byte("png of " + sha), nil })
+	page, err := proof.Page(r, old, nil, func(sha string) ([]byte, error) { return []byte("png of " + sha), nil })
 	if err != nil {
 		t.Fatal(err)
 	}
 	text := string(page)
 	for _, want := range []string{
-		"hello 1 is not proven", "1 of 2 checks passed", "headwater.yaml:3 package.layout", "Since the proof of 0.9", "data:image/png;base64,", "a &lt;note&gt;", "1 MiB",
+		"hello 1 is not proven", "<b>1 of 2</b> checks passed", "headwater.yaml:3 package.layout", "Since the proof of 0.9", "data:image/png;base64,", "a &lt;note&gt;", "1 MiB",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page has no %q", want)
@@ -42,7 +42,7 @@ func TestPage(t *testing.T) {
 			}
 		}
 	}
-	if _, err := proof.Page(r, nil, func(string) ([]byte, error) { return nil, errors.New("no file") }); err == nil {
+	if _, err := proof.Page(r, nil, nil, func(string) ([]byte, error) { return nil, errors.New("no file") }); err == nil {
 		t.Error("a screenshot that is not there is passed over")
 	}
 }
@@ -58,9 +58,11 @@ func TestSince(t *testing.T) {
 	r.Checks = append(r.Checks, proof.Check{Stage: proof.Audit, Name: "new", OK: true})
 	old.Checks = append(old.Checks, proof.Check{Stage: proof.Audit, Name: "gone", OK: true})
 	r.Processes[0].PeakMemory = 200 << 20
+	r.Checks[0].Findings, old.Checks[0].Findings = []proof.Finding{{Name: "state"}, {Name: "nonce", OK: true}}, []proof.Finding{{Name: "state", OK: true}, {Name: "nonce", OK: true}}
 	want := []proof.Change{
 		{Name: "release", Old: "1", New: "2"}, {Name: "verdict", Old: "failed", New: "passed"},
-		{Name: "start: server is healthy", Old: "1.0 s", New: "20.0 s"}, {Name: "checks: page", Old: "failed", New: "passed"},
+		{Name: "start: server is healthy", Old: "1.0 s", New: "20.0 s"}, {Name: "start: server is healthy: state", Old: "passed", New: "failed"},
+		{Name: "checks: page", Old: "failed", New: "passed"},
 		{Name: "audit: new", New: "passed"}, {Name: "audit: gone", Old: "passed"}, {Name: "memory of server", Old: "1 MiB", New: "200 MiB"},
 	}
 	if diff := cmp.Diff(want, r.Since(old)); diff != "" {
