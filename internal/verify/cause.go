@@ -43,7 +43,7 @@ func classes() []class {
 		{"migration fails on the data", re(`column "([^"]+)" (?:of relation "[^"]+" )?contains null values|could not create unique index "([^"]+)"|violates (?:not-null|check|foreign key|unique) constraint|(?:column|relation) "([^"]+)" (?:of relation "[^"]+" )?already exists|cannot cast type`), sayMigration},
 		{"database not migrated", re(`relation "([^"]+)" does not exist|no such table: (\S+)|column "?([\w.]+)"? does not exist|(?i)unapplied migration|not (?:yet )?migrated|(?i)pending migrations?`), sayUnmigrated},
 		{"password refused", re(`password authentication failed for user "([^"]+)"|(?i)access denied for user`), sayPassword},
-		{"something that is not there", re(`(?i)could not translate host name "([^"]+)"|lookup (\S+?)(?: on \S+)?: (?:no such host|server misbehaving|Temporary failure)|getaddrinfo (?:ENOTFOUND|EAI_AGAIN) (\S+)|Name or service not known()|Temporary failure in name resolution()|connect(?:ion)?:? (?:to .*?)?refused()|ECONNREFUSED (\S+)|network is unreachable()`), sayAbsent},
+		{"something that is not there", re(`connection to server (?:on socket|at) ("[^"]+"(?:, port \d+)?)|(?i)could not translate host name "([^"]+)"|lookup (\S+?)(?: on \S+)?: (?:no such host|server misbehaving|Temporary failure)|getaddrinfo (?:ENOTFOUND|EAI_AGAIN) (\S+)|Name or service not known()|Temporary failure in name resolution()|connect(?:ion)?:? (?:to .*?)?refused()|ECONNREFUSED (\S+)|network is unreachable()`), sayAbsent},
 		{"killed", re(`exit status 137|signal: killed|(?m)^Killed$`), sayKilled},
 	}
 }
@@ -51,9 +51,9 @@ func classes() []class {
 // maxCauses is how many are told: the first ones explain the others.
 const maxCauses = 3
 
-// causesIn finds known causes in what a process printed and what was seen.
+// causesIn finds known causes in what a process printed and what was seen. What names its subject counts before what does not.
 func causesIn(r *recipe.Recipe, text string) []proof.Cause {
-	var list []proof.Cause
+	var list, vague []proof.Cause
 	for _, c := range classes() {
 		m := c.pattern.FindStringSubmatch(text)
 		if m == nil {
@@ -66,18 +66,59 @@ func causesIn(r *recipe.Recipe, text string) []proof.Cause {
 				break
 			}
 		}
-		if subject == "" && c.pattern.NumSubexp() > 0 && len(list) > 0 {
-			continue // it says no more than those before it
-		}
 		say, change := c.say(r, subject)
-		if slices.ContainsFunc(list, func(p proof.Cause) bool { return p.Change == change && p.Class != c.name }) {
-			continue // it is told what to change
-		}
-		if list = append(list, proof.Cause{Class: c.name, Text: say, Change: change}); len(list) == maxCauses {
-			break
+		cause := proof.Cause{Class: c.name, Text: say, Change: change}
+		switch {
+		case subject == "" && c.pattern.NumSubexp() > 0:
+			vague = append(vague, cause)
+		case !slices.ContainsFunc(list, func(p proof.Cause) bool { return p.Change == change }): // else it is told what to change
+			list = append(list, cause)
 		}
 	}
-	return list
+	switch {
+	case len(list) > 0:
+		return list[:min(len(list), maxCauses)]
+	case len(vague) > 0:
+		return vague[:1]
+	}
+	return nil
+}
+
+// settingLines is how many lines at the end of a text may name a variable that is not right.
+const settingLines = 5
+
+var (
+	variableName = regexp.MustCompile(`\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b`)
+	quoted       = regexp.MustCompile(`["'` + "`" + `‘“]([^"'` + "`" + `’”\n]{2,80})["'` + "`" + `’”]`)
+)
+
+// settings tells of variables that stand in the end of a text, or whose values are quoted there.
+func settings(r *recipe.Recipe, text string) []proof.Cause {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	end := strings.Join(lines[max(0, len(lines)-settingLines):], "\n")
+	for _, m := range quoted.FindAllStringSubmatch(end, -1) {
+		for _, name := range sortedKeys(r.Package.Env) {
+			if r.Package.Env[name] == m[1] {
+				return []proof.Cause{{
+					Class: "setting", Change: "package.env." + name,
+					Text: fmt.Sprintf("it tells of %q, which is the value of %s: that may not be a value that it takes", m[1], name),
+				}}
+			}
+		}
+	}
+	if names := variableName.FindAllString(end, 2*maxCauses); len(names) > 0 {
+		slices.Sort(names)
+		names = slices.Compact(names)
+		change := "package.env." + names[0]
+		for _, n := range names { // one that is not set is likelier what is wrong
+			if _, ok := r.Package.Env[n]; !ok {
+				change = "package.env." + n
+				break
+			}
+		}
+		return []proof.Cause{{Class: "setting", Change: change, Text: "it tells of " + strings.Join(names, " and ") + ", which may not be set, or not right"}}
+	}
+	return nil
 }
 
 func sayLibrary(r *recipe.Recipe, s string) (string, string) {
@@ -236,7 +277,7 @@ func sayAbsent(_ *recipe.Recipe, s string) (string, string) {
 	if s != "" {
 		s = " (" + s + ")"
 	}
-	return "it talks to something that is not there" + s + ": a service that the recipe does not start, or another host or port than services give; the network has loopback only", "services"
+	return "it talks to something that is not there" + s + ": a service that the recipe does not start, another host or port than services give, or a variable by another name than the one that tells it; the network has loopback only", "services"
 }
 
 func sayKilled(*recipe.Recipe, string) (string, string) {
@@ -302,6 +343,9 @@ func (d *driver) explain(err error) *proof.Failure {
 // endCauses are those of a process that ended by itself.
 func (d *driver) endCauses(e *run.EndedError, log []string) []proof.Cause {
 	list := causesIn(d.recipe, strings.Join(log, "\n")+"\n"+statusText(e.Cause))
+	if len(list) == 0 {
+		list = settings(d.recipe, strings.Join(log, "\n"))
+	}
 	if len(list) == 0 && e.Cause == nil && e.Process != "migrate" {
 		list = append(list, proof.Cause{
 			Class: "not a process that stays", Change: d.processKey(e.Process),

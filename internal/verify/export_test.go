@@ -11,6 +11,8 @@ import (
 
 func CausesIn(r *recipe.Recipe, text string) []proof.Cause { return causesIn(r, text) }
 
+func Settings(r *recipe.Recipe, text string) []proof.Cause { return settings(r, text) }
+
 func Pointer(body []byte, p string) (string, error) { return pointer(body, p) }
 
 func Assets(at *url.URL, body []byte) []*url.URL { return assets(at, body) }

@@ -16,7 +16,7 @@ func service() *recipe.Recipe {
 		Components: map[string]recipe.Component{"env": {Ecosystem: "python"}},
 		Package: recipe.Package{
 			Root: "runtime", Layout: map[string]string{"/app/web": "web", "/app": "backend"}, Command: []string{"/app/start"}, Workdir: "/app",
-			Env: map[string]string{"TMPDIR": "/var/cache/app"}, Migrate: []string{"migrate"},
+			Env: map[string]string{"TMPDIR": "/var/cache/app", "APP_USER": "admin", "APP_LEVEL": "loud"}, Migrate: []string{"migrate"},
 			Processes: map[string]recipe.Process{"a": {Port: 80}, "b": {Port: 9000}, "c": {Port: 9000}},
 		},
 	}
@@ -66,6 +66,7 @@ func TestCauses(t *testing.T) {
 		{"FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", "out of memory", "package.env"},
 		{"write /data/x: no space left on device", "no space", "package.volumes"},
 		{"exit status 137 (signal 9)", "killed", "package.processes"},
+		{"CommandError: connect to the database: connection to server on socket \"/run/.s.PGSQL.5432\" failed: No such file or directory", "something that is not there", "services"},
 		{"served 200 in 3 ms", "", ""},
 	} {
 		list := verify.CausesIn(service(), c.log)
@@ -74,6 +75,23 @@ func TestCauses(t *testing.T) {
 		}
 		if len(list) == 0 || list[0].Class != c.class || list[0].Change != c.change {
 			t.Errorf("%s\n got %+v\nwant %s, %s", c.log, list, c.class, c.change)
+		}
+	}
+}
+
+// What ended tells of a setting at its end.
+func TestSettings(t *testing.T) {
+	for _, c := range []struct{ log, change string }{
+		{"CommandError: APP_USER and APP_PASSWORD: set both or neither.", "package.env.APP_PASSWORD"},
+		{`parse error on field "LogLevel": level string "loud": unknown name`, "package.env.APP_LEVEL"},
+		{"bye", ""},
+	} {
+		change := ""
+		if list := verify.Settings(service(), c.log); len(list) > 0 {
+			change = list[0].Change
+		}
+		if change != c.change {
+			t.Errorf("%s: %q, want %q", c.log, change, c.change)
 		}
 	}
 }
