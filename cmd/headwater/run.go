@@ -74,10 +74,10 @@ func (a *app) run(ctx context.Context, args []string, o runOptions) error {
 	}
 	if err == nil {
 		// The store stays open: its temporary roots keep what runs from being collected.
-		start, first := run.Run, unprivilegedPorts()
-		if low := run.Low(p.recipe, first); len(low) > 0 {
+		start := run.Run
+		if why := run.NeedsRoom(p.recipe, unprivilegedPorts()); why != "" {
 			start = run.Apart
-			b.events(event.Message{Level: event.Warning, Text: fmt.Sprintf("the service listens on port %d, and an ordinary user may from %d on: it gets a network of its own, which is reached at port %d and reaches nothing itself", low[0], first, low[0]+8000)})
+			b.events(event.Message{Level: event.Warning, Text: why + ": the service gets a network of its own, which reaches nothing else; ports below 1024 are reached 8000 above"})
 		}
 		err = start(ctx, run.Config{
 			Recipe: p.recipe, Launcher: filepath.Join(b.store.RealPath(g.Package.Path()), "bin", p.recipe.Name), Roots: b.paths(roots),

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,16 +26,25 @@ import (
 // InitName is argv[0] of the child of a run that is apart.
 const InitName = "headwater-run"
 
-// Low lists the ports of a recipe's processes that an ordinary user may not listen on, where first is the first that one may: what
-// /proc/sys/net/ipv4/ip_unprivileged_port_start says (Linux, "ip-sysctl").
-func Low(r *recipe.Recipe, first int) []int {
-	var ports []int
-	for _, p := range r.Package.Processes {
-		if p.Port != 0 && p.Port < first {
-			ports = append(ports, p.Port)
+// NeedsRoom says why a recipe cannot be run on the machine itself, "" if it can: a process listens on a port below first, where an
+// ordinary user may not (what /proc/sys/net/ipv4/ip_unprivileged_port_start says; Linux, "ip-sysctl"), or a service's usual port is taken.
+func NeedsRoom(r *recipe.Recipe, first int) string {
+	for _, name := range slices.Sorted(maps.Keys(r.Package.Processes)) {
+		if port := r.Package.Processes[name].Port; port != 0 && port < first {
+			return fmt.Sprintf("%s listens on port %d, and an ordinary user may from %d on", name, port, first)
 		}
 	}
-	return ports
+	for _, name := range slices.Sorted(maps.Keys(r.Services)) {
+		if !usual(r.Services[name]) {
+			continue
+		}
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(usualPort))
+		if err != nil {
+			return fmt.Sprintf("the recipe hands no port of %s on, and its usual one, %d, is taken here", name, usualPort)
+		}
+		_ = l.Close() // it was listening
+	}
+	return ""
 }
 
 // Apart is Run in a room of its own (sandbox.Room), where a process may listen on any port as it may in a container. What listens there

@@ -30,16 +30,33 @@ type server struct {
 	port int
 }
 
-// startPostgreSQL starts a server on a free loopback port, makes the database on first use, and adds what the recipe asks
+// usualPort is where a PostgreSQL server is looked for by who is told no port (PostgreSQL, "libpq, Parameter Key Words", port).
+const usualPort = 5432
+
+// usual tells whether a service's port has to be the usual one, since the recipe hands none on.
+func usual(s recipe.Service) bool {
+	for _, v := range s.Env {
+		named := false
+		os.Expand(v, func(name string) string { named = named || name == "port"; return "" })
+		if named {
+			return false
+		}
+	}
+	return true
+}
+
+// startPostgreSQL starts a server on a free loopback port, or on the usual one where the recipe does not hand the port on, makes the database on first use, and adds what the recipe asks
 // for to the service's environment.
 func (r *Runner) startPostgreSQL(ctx context.Context, name string, s recipe.Service) error {
 	bins, err := filepath.Glob(r.Roots[s.Root] + "/usr/lib/postgresql/*/bin/postgres")
 	if err != nil || len(bins) != 1 {
 		return errors.Join(fmt.Errorf("root %s has %d PostgreSQL servers, want one", s.Root, len(bins)), err)
 	}
-	port, err := freePort()
-	if err != nil {
-		return err
+	port := usualPort
+	if !usual(s) {
+		if port, err = freePort(); err != nil {
+			return err
+		}
 	}
 	pg := server{root: r.Roots[s.Root], bin: strings.TrimPrefix(filepath.Dir(bins[0]), r.Roots[s.Root]),
 		dir: filepath.Join(r.State, "services", name), port: port}
