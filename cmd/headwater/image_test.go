@@ -3,17 +3,26 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/crypto/bcrypt"
 
+	"headwater/internal/event"
 	"headwater/internal/image/imagetest"
+	"headwater/internal/run"
 )
 
 // container is an image that umoci unpacked, to be started.
@@ -40,9 +49,9 @@ func unpack(t *testing.T, tools *imagetest.Tools, layout, tag string) *container
 	return c
 }
 
-// configure completes the configuration that umoci made of the image's: a user namespace, the machine's network, no control groups. args
-// take the place of the image's if there are any.
-func (c *container) configure(t *testing.T, env []string, args ...string) {
+// bundle completes the configuration that umoci made of the image's: a user namespace, the machine's network, no control groups. args
+// take the place of the image's if there are any. It is a folder of its own, over the same files.
+func (c *container) bundle(t *testing.T, env []string, args ...string) string {
 	t.Helper()
 	var config map[string]any
 	if err := json.Unmarshal(c.config, &config); err != nil {
@@ -50,6 +59,7 @@ func (c *container) configure(t *testing.T, env []string, args ...string) {
 	}
 	process, linux := config["process"].(map[string]any), config["linux"].(map[string]any)
 	process["terminal"] = false
+	config["root"].(map[string]any)["path"] = filepath.Join(c.dir, "rootfs")
 	list := process["env"].([]any)
 	for _, v := range env {
 		list = append(list, v)
@@ -79,13 +89,15 @@ func (c *container) configure(t *testing.T, env []string, args ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(c.dir, "config.json"), data, 0o644); err != nil {
+	bundle := t.TempDir()
+	if err := os.WriteFile(filepath.Join(bundle, "config.json"), data, 0o644); err != nil {
 		t.Fatal(err)
 	}
+	return bundle
 }
 
-// command starts the container by runc or crun.
-func (c *container) command(ctx context.Context, t *testing.T, runtime string) *exec.Cmd {
+// command starts a container by runc or crun. kill ends it: the runtime's end is not the container's.
+func (c *container) command(t *testing.T, runtime, bundle string) (cmd *exec.Cmd, kill func()) {
 	t.Helper()
 	args := []string{"--root", t.TempDir()}
 	if runtime == "crun" {
@@ -93,7 +105,12 @@ func (c *container) command(ctx context.Context, t *testing.T, runtime string) *
 	} else {
 		args = append(args, "--rootless=true")
 	}
-	return c.tools.Command(ctx, runtime, append(args, "run", "-b", c.dir, strings.ReplaceAll(filepath.Base(t.TempDir())+runtime, "/", "-"))...)
+	ctx := context.WithoutCancel(t.Context()) // which ends before what is cleaned up
+	kill = func() {
+		_ = c.tools.Command(ctx, runtime, append(slices.Clone(args), "delete", "--force", "test")...).Run() // it may be gone
+	}
+	t.Cleanup(kill)
+	return c.tools.Command(ctx, runtime, append(slices.Clone(args), "run", "-b", bundle, "test")...), kill
 }
 
 // The image of the smallest example does under real runtimes what its launcher does.
@@ -107,13 +124,12 @@ func TestImageRuns(t *testing.T) {
 	for _, runtime := range []string{"crun", "runc"} {
 		box := unpack(t, tools, layout, "1")
 		for _, c := range []struct{ args, want string }{
-			{"", "hello from release 1, in /app, as 1000:1000\n"},
+			{"greet", "hello from release 1, in /app, as 1000:1000\n"},
 			{"greet count", "started 1 times\n"},
 			{"greet count", "started 2 times\n"},
 			{"greet look", "good day\ngood day\ngood day\nprocesses: /proc/1/\n"},
 		} {
-			box.configure(t, nil, strings.Fields(c.args)...)
-			cmd := box.command(t.Context(), t, runtime)
+			cmd, _ := box.command(t, runtime, box.bundle(t, nil, strings.Fields(c.args)...))
 			var errs bytes.Buffer
 			cmd.Stderr = &errs
 			out, err := cmd.Output()
@@ -125,4 +141,194 @@ func TestImageRuns(t *testing.T) {
 			}
 		}
 	}
+}
+
+// registryServer starts Debian's registry and returns its HOST:PORT.
+func registryServer(t *testing.T, tools *imagetest.Tools, auth string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	config := "version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: " + dir + "/data}}\nhttp: {addr: '" + host + "'}\n" + auth
+	file := filepath.Join(dir, "config.yml")
+	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	start(t, tools.Command(ctx, "docker-registry", "serve", file), cancel)
+	waitFor(t, func() error {
+		res, err := http.Get("http://" + host + "/v2/")
+		if err == nil {
+			res.Body.Close()
+		}
+		return err
+	})
+	return host
+}
+
+// start starts a server, which end is to end after the test; a test that failed shows its output.
+func start(t *testing.T, cmd *exec.Cmd, end func()) {
+	t.Helper()
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	t.Cleanup(func() {
+		end()
+		err := <-ended
+		if t.Failed() {
+			t.Logf("%s: %v\n%s", strings.Join(cmd.Args[len(cmd.Args)-3:], " "), err, out.String())
+		}
+	})
+}
+
+func waitFor(t *testing.T, ready func() error) {
+	t.Helper()
+	var err error
+	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		if err = ready(); err == nil {
+			return
+		}
+	}
+	t.Fatal(err)
+}
+
+// imagePushed is what image --json prints.
+type imagePushed struct {
+	Digest string
+	Pushed []struct {
+		Ref, Image string
+		Sent       int64
+		Layers     int
+	}
+}
+
+func pushImage(t *testing.T, args ...string) imagePushed {
+	t.Helper()
+	out, _ := output(t, append([]string{"image", "--json", "--store", sharedStore(t), "../../examples/hello"}, args...)...)
+	var p imagePushed
+	if err := json.Unmarshal([]byte(out), &p); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// A real registry takes an image, in both compressions, under several tags and in several repositories, each layer once; skopeo reads it.
+func TestImageIsPushed(t *testing.T) {
+	tools := imagetest.New(t)
+	host := registryServer(t, tools, "")
+	for _, compression := range []string{"gzip", "zstd"} {
+		repository := host + "/" + compression + "/hello"
+		first := pushImage(t, "--compression", compression, "--push", repository, "--push", repository+":latest", "--push", host+"/"+compression+"/copy")
+		if len(first.Pushed) != 3 || first.Pushed[0].Layers != 3 || first.Pushed[0].Image != repository+"@"+first.Digest || first.Pushed[1].Sent != 0 || first.Pushed[2].Sent != 0 {
+			t.Errorf("%s: pushed %+v", compression, first)
+		}
+		second := pushImage(t, "--compression", compression, "--push", repository)
+		if second.Digest != first.Digest || second.Pushed[0].Sent != 0 {
+			t.Errorf("%s: pushed again %+v", compression, second)
+		}
+		for _, ref := range []string{repository + ":1", repository + ":latest", host + "/" + compression + "/copy:1"} {
+			if got := tools.Run(t, "skopeo", "inspect", "--tls-verify=false", "--format", "{{.Digest}}", "docker://"+ref); strings.TrimSpace(got) != first.Digest {
+				t.Errorf("%s is %s, pushed was %s", ref, got, first.Digest)
+			}
+		}
+		// Whoever pulls all of it checks every layer.
+		tools.Run(t, "skopeo", "--insecure-policy", "copy", "--src-tls-verify=false", "docker://"+repository+":1", "dir:"+t.TempDir())
+	}
+	archive := filepath.Join(t.TempDir(), "hello.tar")
+	pushImage(t, "--archive", archive)
+	if got := tools.Run(t, "skopeo", "inspect", "--config", "--format", "{{.Config.Entrypoint}} {{.Config.User}}", "docker-archive:"+archive+":hello:1"); strings.TrimSpace(got) != "[greet] 1000:1000" {
+		t.Errorf("skopeo reads from the archive %q", got)
+	}
+}
+
+// Passwords are those that docker login keeps.
+func TestImageIsPushedWithAPassword(t *testing.T) {
+	tools := imagetest.New(t)
+	dir := t.TempDir()
+	hash, err := bcrypt.GenerateFromPassword([]byte("open sesame"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	users := filepath.Join(dir, "htpasswd")
+	if err := os.WriteFile(users, []byte("ann:"+string(hash)+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	host := registryServer(t, tools, "auth: {htpasswd: {realm: test, path: "+users+"}}\n")
+	for password, want := range map[string]string{"": "docker login " + host, "wrong": "docker login " + host, "open sesame": ""} {
+		config := "{}"
+		if password != "" {
+			config = `{"auths":{"` + host + `":{"auth":"` + base64.StdEncoding.EncodeToString([]byte("ann:"+password)) + `"}}}`
+		}
+		if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd := headwater(t.Context(), t, "image", "--store", sharedStore(t), "../../examples/hello", "--push", host+"/hello")
+		cmd.Env = append(os.Environ(), "DOCKER_CONFIG="+dir, "HOME="+dir)
+		out, err := cmd.CombinedOutput()
+		if (err == nil) != (want == "") || !strings.Contains(string(out), want) || err != nil && cmd.ProcessState.ExitCode() != exitEnvironment {
+			t.Errorf("password %q: %v\n%s", password, err, out)
+		}
+	}
+}
+
+// The image of gatehouse migrates, serves, signs people in and lets applications use it, under a real runtime, with a PostgreSQL beside it.
+func TestImageOfGatehouseRuns(t *testing.T) {
+	tools := imagetest.New(t)
+	g := newGatehouse(t)
+	layout := filepath.Join(t.TempDir(), "oci")
+	output(t, "image", "--store", g.store, "--oci", layout, g.dir)
+	p, err := readProject([]string{g.dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	services, err := run.Open(run.Config{
+		Recipe: p.recipe, Roots: map[string]string{"postgresql": tools.Dir()}, State: filepath.Join(t.TempDir(), "state"), Logs: t.Output(), Events: event.Discard,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := services.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := services.StartServices(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	env := []string{fmt.Sprint("GATEHOUSE_LISTEN=0.0.0.0:", g.port)}
+	for name, value := range services.Environment() {
+		env = append(env, name+"="+value)
+	}
+	box := unpack(t, tools, layout, p.recipe.Release)
+	migrate, _ := box.command(t, "runc", box.bundle(t, env, append(slices.Clone(p.recipe.Package.Command), p.recipe.Package.Migrate...)...))
+	if out, err := migrate.CombinedOutput(); err != nil {
+		t.Fatalf("migrate: %v\n%s", err, out)
+	}
+	serve, kill := box.command(t, "runc", box.bundle(t, env)) // without arguments it is the server
+	start(t, serve, kill)
+	work, kill := box.command(t, "crun", box.bundle(t, env, append(slices.Clone(p.recipe.Package.Command), p.recipe.Package.Processes["worker"].Args...)...))
+	start(t, work, kill)
+	server := p.recipe.Package.Processes["server"]
+	waitFor(t, func() error {
+		res, err := http.Get(run.Address(server) + server.Health)
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		if res.StatusCode/100 != 2 {
+			return errors.New(res.Status)
+		}
+		return nil
+	})
+	(&relyingParty{base: run.Address(server), user: "admin", password: services.Environment()["GATEHOUSE_BOOTSTRAP_PASSWORD"]}).check(t)
 }

@@ -33,7 +33,13 @@ var Packages = []string{"docker-registry", "skopeo", "umoci", "runc", "crun", "p
 var pins []byte
 
 // Tools are programs of a root.
-type Tools struct{ inside []string }
+type Tools struct {
+	dir    string   // of the root
+	inside []string // the start of a command line
+}
+
+// Dir is where the root is that has the tools.
+func (tools *Tools) Dir() string { return tools.dir }
 
 // New makes the tools available.
 func New(t testing.TB) *Tools {
@@ -59,7 +65,7 @@ func Open(ctx context.Context) (*Tools, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tools for images: %w", err)
 	}
-	return &Tools{inside: inside}, nil
+	return &Tools{dir: dir, inside: inside}, nil
 }
 
 // cgroups is where control groups are.
