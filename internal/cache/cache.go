@@ -168,6 +168,10 @@ func Redact(address string) string {
 		return "(an address that does not parse)"
 	}
 	u.User = nil
+	if q := u.Query(); strings.Contains(q.Get("endpoint"), "@") { // where they may not stand
+		q.Set("endpoint", "(not shown)")
+		u.RawQuery = q.Encode()
+	}
 	return u.String()
 }
 

@@ -300,18 +300,19 @@ func TestBucketAddress(t *testing.T) {
 		"s3://cache": "",
 		"s3://my.cache?region=eu-west-1&profile=ci&addressing-style=auto&scheme=https": "",
 		"s3://cache?endpoint=https://store.example:9000/s3&region=here":                "",
-		"s3://cache/below":                     "a cache is a whole bucket",
-		"s3://":                                "want s3://BUCKET",
-		"s3://cache:80":                        "want s3://BUCKET",
-		"s3://id:secret@cache":                 "credentials do not stand in the address",
-		"s3://cache?compression=zstd":          `parameter "compression" is not known`,
-		"s3://cache?region=a&region=b":         `parameter "region" stands there twice`,
-		"s3://cache?region=a/b":                `region "a/b" is none`,
-		"s3://cache?scheme=ftp":                `scheme "ftp": want http or https`,
-		"s3://cache?endpoint=a@b":              "endpoint: want HOST",
-		"s3://cache?endpoint=ftp://b":          "endpoint: want HOST",
-		"s3://cache?addressing-style=diagonal": `addressing-style "diagonal"`,
-		"s3://cache#x":                         "settings after ? or # are not known",
+		"s3://cache/below":                      "a cache is a whole bucket",
+		"s3://":                                 "want s3://BUCKET",
+		"s3://cache:80":                         "want s3://BUCKET",
+		"s3://id:secret@cache":                  "credentials do not stand in the address",
+		"s3://cache?compression=zstd":           `parameter "compression" is not known`,
+		"s3://cache?region=a&region=b":          `parameter "region" stands there twice`,
+		"s3://cache?region=a/b":                 `region "a/b" is none`,
+		"s3://cache?scheme=ftp":                 `scheme "ftp": want http or https`,
+		"s3://cache?endpoint=a@b":               "endpoint: want HOST",
+		"s3://cache?endpoint=http://a:secret@b": "endpoint: want HOST",
+		"s3://cache?endpoint=ftp://b":           "endpoint: want HOST",
+		"s3://cache?addressing-style=diagonal":  `addressing-style "diagonal"`,
+		"s3://cache#x":                          "settings after ? or # are not known",
 	} {
 		_, err := cache.Open(address, cache.Options{})
 		switch {
@@ -321,4 +322,30 @@ func TestBucketAddress(t *testing.T) {
 			t.Errorf("%s: got %v, want %s", address, err, want)
 		}
 	}
+}
+
+// Whatever stands in an address, what is said of it has no password.
+func FuzzOpen(f *testing.F) {
+	for _, address := range []string{
+		"s3://cache?region=eu-west-1&profile=ci", "s3://my.cache?endpoint=https://store.example:9000/s3&addressing-style=virtual", "s3://id:hunter2@cache",
+		"https://id:hunter2@cache.example/team", "file:///srv/cache", "s3://cache?endpoint=http://id:hunter2@store.example", "s3://cache/%zz?a=%zz",
+	} {
+		f.Add(address)
+	}
+	f.Fuzz(func(t *testing.T, address string) {
+		c, err := cache.Open(address, cache.Options{})
+		if err == nil {
+			defer c.Close()
+		}
+		u, parseErr := url.Parse(address)
+		if parseErr != nil || u.User == nil {
+			return
+		}
+		password, _ := u.User.Password()
+		if rest := strings.Replace(address, u.User.String()+"@", "", 1); len(password) > 5 && !strings.Contains(rest, password) {
+			if err != nil && strings.Contains(err.Error(), password) || err == nil && strings.Contains(c.Address(), password) {
+				t.Errorf("%s: the password is told: %v", address, err)
+			}
+		}
+	})
 }
