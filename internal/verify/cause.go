@@ -41,9 +41,10 @@ func classes() []class {
 		{"no space", re(`(?i)no space left on device|disk quota exceeded`), saySpace},
 		{"out of memory", re(`MemoryError|(?i)\bout of memory|cannot allocate memory|heap out of memory|OutOfMemoryError`), sayMemory},
 		{"migration fails on the data", re(`column "([^"]+)" (?:of relation "[^"]+" )?contains null values|could not create unique index "([^"]+)"|violates (?:not-null|check|foreign key|unique) constraint|(?:column|relation) "([^"]+)" (?:of relation "[^"]+" )?already exists|cannot cast type`), sayMigration},
-		{"database not migrated", re(`relation "([^"]+)" does not exist|no such table: (\S+)|column "?([\w.]+)"? does not exist|(?i)unapplied migration|not (?:yet )?migrated|(?i)pending migrations?`), sayUnmigrated},
+		{"database not migrated", re(`relation "([^"]+)" does not exist|function ([\w.]+)\([^)]*\) does not exist|no such table: (\S+)|column "?([\w.]+)"? does not exist|(?i)unapplied migration|not (?:yet )?migrated|(?i)pending migrations?`), sayUnmigrated},
 		{"password refused", re(`password authentication failed for user "([^"]+)"|(?i)access denied for user`), sayPassword},
 		{"something that is not there", re(`connection to server (?:on socket|at) ("[^"]+"(?:, port \d+)?)|(?i)could not translate host name "([^"]+)"|lookup (\S+?)(?: on \S+)?: (?:no such host|server misbehaving|Temporary failure)|getaddrinfo (?:ENOTFOUND|EAI_AGAIN) (\S+)|Name or service not known()|Temporary failure in name resolution()|connect(?:ion)?:? (?:to .*?)?refused()|ECONNREFUSED (\S+)|network is unreachable()`), sayAbsent},
+		{"arguments", re("(?i)(?:unknown|no such|unrecognized|invalid) (?:sub)?(?:command|option|argument|flag|choice)s?:? [`'\"]?([^\\s`'\"]+)"), sayArguments},
 		{"killed", re(`exit status 137|signal: killed|(?m)^Killed$`), sayKilled},
 	}
 }
@@ -278,6 +279,19 @@ func sayAbsent(_ *recipe.Recipe, s string) (string, string) {
 		s = " (" + s + ")"
 	}
 	return "it talks to something that is not there" + s + ": a service that the recipe does not start, another host or port than services give, or a variable by another name than the one that tells it; the network has loopback only", "services"
+}
+
+func sayArguments(r *recipe.Recipe, s string) (string, string) {
+	text := fmt.Sprintf("it does not know %s, which it is started with: another release may call it otherwise", s)
+	for _, name := range sortedKeys(r.Package.Processes) {
+		if slices.Contains(r.Package.Processes[name].Args, s) {
+			return text, "package.processes." + name + ".args"
+		}
+	}
+	if slices.Contains(r.Package.Migrate, s) {
+		return text, "package.migrate"
+	}
+	return text, "package.command"
 }
 
 func sayKilled(*recipe.Recipe, string) (string, string) {

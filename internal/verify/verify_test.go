@@ -17,7 +17,7 @@ func service() *recipe.Recipe {
 		Package: recipe.Package{
 			Root: "runtime", Layout: map[string]string{"/app/web": "web", "/app": "backend"}, Command: []string{"/app/start"}, Workdir: "/app",
 			Env: map[string]string{"TMPDIR": "/var/cache/app", "APP_USER": "admin", "APP_LEVEL": "loud"}, Migrate: []string{"migrate"},
-			Processes: map[string]recipe.Process{"a": {Port: 80}, "b": {Port: 9000}, "c": {Port: 9000}},
+			Processes: map[string]recipe.Process{"a": {Port: 80}, "b": {Port: 9000, Args: []string{"wroker"}}, "c": {Port: 9000}},
 		},
 	}
 }
@@ -67,6 +67,9 @@ func TestCauses(t *testing.T) {
 		{"write /data/x: no space left on device", "no space", "package.volumes"},
 		{"exit status 137 (signal 9)", "killed", "package.processes"},
 		{"CommandError: connect to the database: connection to server on socket \"/run/.s.PGSQL.5432\" failed: No such file or directory", "something that is not there", "services"},
+		{"function jobs_fetch_v1(double precision) does not exist\nLINE 1: SELECT", "database not migrated", "package.migrate"},
+		{"Unknown command: 'wroker'\nType 'manage.py help' for usage.", "arguments", "package.processes.b.args"},
+		{"Error: unknown flag: --migrate-now", "arguments", "package.command"},
 		{"served 200 in 3 ms", "", ""},
 	} {
 		list := verify.CausesIn(service(), c.log)
