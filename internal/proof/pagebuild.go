@@ -13,7 +13,7 @@ import (
 
 // Build is how a package came to be, for its page.
 type Build struct {
-	Nodes []Node
+	Nodes []Node // the goal last
 }
 
 // Node is one thing that the package is made of or by.
@@ -67,7 +67,13 @@ func (t *Timeline) Build(nodes []Node) *Build {
 // fetches tells of nodes that there are too many of to show one by one.
 func (n Node) fetches() bool { return n.Kind == "fetch" }
 
-// critical is the chain of nodes that the build's time is made of: from the one that ended last, always to what it needs that ended last.
+// plain is the name without what the kind says.
+func (n Node) plain() string {
+	return strings.TrimPrefix(strings.TrimPrefix(n.Name, n.Kind+" "), "source of ")
+}
+
+// critical is the chain of nodes that the build's time is made of: from the last in the list, which is the goal, or where that was there
+// already the one that ended last, always to what it needs that ended last.
 func (b *Build) critical() map[string]bool {
 	byID := map[string]Node{}
 	var last Node
@@ -76,6 +82,9 @@ func (b *Build) critical() map[string]bool {
 		if n.Made && (!last.Made || later(n, last)) {
 			last = n
 		}
+	}
+	if goal := len(b.Nodes) - 1; goal >= 0 && b.Nodes[goal].Made {
+		last = b.Nodes[goal]
 	}
 	on := map[string]bool{}
 	for last.Made && !on[last.ID] {
@@ -133,7 +142,7 @@ func (b *Build) timeline() *timeline {
 			t.Critical += n.Took
 		}
 		if !n.fetches() {
-			bars = append(bars, bar{Kind: n.Kind, Name: n.Name, Start: n.Start, Took: n.Took, Critical: on[n.ID]})
+			bars = append(bars, bar{Kind: n.Kind, Name: n.plain(), Start: n.Start, Took: n.Took, Critical: on[n.ID]})
 			continue
 		}
 		if fetches == 0 || n.Start < fetched.Start {

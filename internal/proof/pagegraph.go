@@ -17,7 +17,7 @@ type drawing struct {
 
 type graphBox struct {
 	X, Y, Width, Height int
-	Kind, Name          string
+	Kind, Name, Whole   string // Name is what fits
 	Made, Critical      bool
 }
 
@@ -28,10 +28,10 @@ type graphEdge struct {
 
 // Sizes of a drawing, in pixels.
 const (
-	boxWidth, boxHeight = 168, 34
-	columnGap, rowGap   = 46, 10
+	boxWidth, boxHeight = 144, 34
+	columnGap, rowGap   = 32, 10
 	margin              = 8
-	longestName         = 22 // characters that fit into a box
+	longestName         = 19 // characters that fit into a box
 )
 
 // graph lays out what is not a fetch. A node's column is one right of the rightmost one that it needs; within a column, nodes stand by the
@@ -67,6 +67,7 @@ func (b *Build) graph() *drawing {
 		}
 	}
 	on := b.critical()
+	some := slices.ContainsFunc(b.Nodes, func(n Node) bool { return n.Made }) // else there is nothing to tell apart
 	at := map[string]graphBox{}
 	most := 0
 	for _, ids := range columns {
@@ -77,7 +78,7 @@ func (b *Build) graph() *drawing {
 		for i, id := range ids {
 			n := nodes[id]
 			box := graphBox{X: margin + c*(boxWidth+columnGap), Y: top + i*(boxHeight+rowGap), Width: boxWidth, Height: boxHeight,
-				Kind: n.Kind, Name: fit(n.Name), Made: n.Made, Critical: on[id]}
+				Kind: n.Kind, Name: fit(n), Whole: n.Name, Made: n.Made || !some, Critical: on[id]}
 			at[id] = box
 			d.Boxes = append(d.Boxes, box)
 		}
@@ -184,8 +185,9 @@ func middle(ids []string, row map[string]int) float64 {
 	return float64(sum) / float64(len(ids))
 }
 
-// fit shortens a name to what a box has room for.
-func fit(name string) string {
+// fit is a node's name in what a box has room for.
+func fit(n Node) string {
+	name := n.plain()
 	if utf8.RuneCountInString(name) <= longestName {
 		return name
 	}
