@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"golang.org/x/sys/unix"
 )
 
 // The credentials of the server's one user.
@@ -74,9 +75,17 @@ func Start(t testing.TB) *Server {
 	return s
 }
 
-// program is the server's executable, as the go command has built it.
+// program is the server's executable, as the go command has built it. Of several tests at once one builds it.
 func program(t testing.TB) string {
 	t.Helper()
+	lock, err := os.OpenFile(filepath.Join(os.TempDir(), fmt.Sprintf("headwater-s3test-%d.lock", os.Getuid())), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close() // and with it the lock
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
 	_, here, _, _ := runtime.Caller(0)
 	cmd := exec.Command("go", "tool", "-n", "versitygw")
 	cmd.Dir = filepath.Join(filepath.Dir(here), "server")
