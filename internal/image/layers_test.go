@@ -156,7 +156,7 @@ func TestLayout(t *testing.T) {
 	r := root(t, s)
 	one := build(t, s, spec(r), image.Options{})
 	two := build(t, s, spec(r, app("/app", install(t, s, "comp", tree{"run*": "go"}), "")), image.Options{})
-	dir := filepath.Join(t.TempDir(), "layout")
+	dir := filepath.Join(t.TempDir(), "layout") + "/"
 	for _, w := range []struct {
 		img *image.Image
 		tag string

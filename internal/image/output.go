@@ -35,6 +35,7 @@ func (e *OccupiedError) Hint() string {
 // WriteLayout writes an image to the OCI layout in dir, under the tag of its version; it takes the place of an image of that name.
 // A layout that is made new appears as a whole; one that is there keeps its other images, and its index is replaced last.
 func (i *Image) WriteLayout(dir, tag string) (err error) {
+	dir = filepath.Clean(dir) // "out/" too is what is to appear, not where
 	into := dir
 	_, err = os.Lstat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
