@@ -39,6 +39,28 @@ func packageRoot(release string, installed []Installed, notes *Notes) (recipe.Ro
 // debianNames translates the name of a package into those of the Debian packages that have the same. None means that it is of no
 // use here; a name that nobody knows is an open question.
 func debianNames(p Installed, release string, notes *Notes) []string {
+	names := stableNames(p, release, notes)
+	if release == "forky" || release == "sid" {
+		for i, n := range names {
+			if now, ok := testing()[n]; ok {
+				notes.Remark(fmt.Sprintf("the package %s is called %s in Debian %s, as of what is known of it", n, now, release), p.Evidence)
+				names[i] = now
+			}
+		}
+	}
+	return names
+}
+
+// testing are packages whose names have changed since trixie, by their names there: libraries, mostly, whose names have their version.
+func testing() map[string]string {
+	return map[string]string{
+		"libxml2": "libxml2-16", "libxmlsec1t64": "libxmlsec1-10310", "libxmlsec1t64-openssl": "libxmlsec1-openssl10310", "libicu76": "libicu78", "libhdf5-310": "libhdf5-320",
+		"libavcodec61": "libavcodec63", "libpython3.13": "libpython3.14", "libllvm19": "libllvm21", "postgresql-client-17": "postgresql-client-18",
+	}
+}
+
+// stableNames are the names in trixie, or in the older release that is meant.
+func stableNames(p Installed, release string, notes *Notes) []string {
 	switch p.Manager {
 	case "apk":
 		names := fromAlpine(p, notes)

@@ -29,6 +29,7 @@ func TestRuntimeRoot(t *testing.T) {
 		{"python:3.13.7-slim-trixie", "true", recipe.Root{Suites: trixie, Packages: []string{"ca-certificates", "python3", "tzdata"}}, ""},
 		{"docker.io/library/python:3.11-alpine", "apk add libmagic", recipe.Root{Suites: []string{"bookworm", "bookworm-security"}, Packages: []string{"ca-certificates", "libmagic1", "python3", "tzdata"}}, ""},
 		{"python:3.14", "true", recipe.Root{Suites: []string{"forky"}, Packages: []string{"ca-certificates", "python3", "tzdata"}}, ""},
+		{"python:3.14", "apt-get install -y libxml2 libpq5", recipe.Root{Suites: []string{"forky"}, Packages: []string{"ca-certificates", "libpq5", "libxml2-16", "python3", "tzdata"}}, ""},
 		{"python:3.12", "true", recipe.Root{Suites: trixie, Packages: []string{"ca-certificates", "python3", "tzdata"}}, "roots"},
 		{"gcr.io/distroless/base-debian12:nonroot", "true", recipe.Root{Suites: trixie, Packages: []string{"ca-certificates", "tzdata"}}, ""},
 		{"gcr.io/distroless/java21-debian12", "true", recipe.Root{Suites: trixie, Packages: []string{"ca-certificates", "openjdk-21-jre-headless"}}, ""},
