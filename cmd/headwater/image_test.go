@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,6 +24,7 @@ import (
 
 	"headwater/internal/event"
 	"headwater/internal/image/imagetest"
+	"headwater/internal/nixtest"
 	"headwater/internal/run"
 )
 
@@ -331,4 +334,29 @@ func TestImageOfGatehouseRuns(t *testing.T) {
 		return nil
 	})
 	(&relyingParty{base: run.Address(server), user: "admin", password: services.Environment()["GATEHOUSE_BOOTSTRAP_PASSWORD"]}).check(t)
+}
+
+// A Nix daemon's package and one that is built here, in another store, by one processor and under another umask, zone and language, make the
+// same image.
+func TestImageIsTheSameEverywhere(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "hello")
+	if err := os.CopyFS(dir, os.DirFS("../../examples/hello")); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, dir, "greetings/new", rand.Text()) // so that nobody has built it
+	n := nixtest.New(t, nixtest.Current)
+	daemon := "local?root=" + filepath.Join(scratch(t), "store") + "&daemon=" + daemonProgram(t, n)
+	want, _ := output(t, "image", "--store", sharedStore(t), "--engine", "nix", "--nix-store", daemon, dir)
+
+	out, here := filepath.Join(t.TempDir(), "out"), filepath.Join(scratch(t), "store")
+	output(t, "export", "--store", sharedStore(t), dir, out)
+	importPaths(t, here, filepath.Join(out, "roots.txt"))
+	cmd := headwater(t.Context(), t, "image", "--store", here, dir)
+	cmd.Env = append(os.Environ(), "TZ=Asia/Kolkata", "LANG=tr_TR.UTF-8", "GOMAXPROCS=1", "USER=somebody")
+	umask := syscall.Umask(0o077)
+	got, err := cmd.Output()
+	syscall.Umask(umask)
+	if err != nil || strings.TrimSpace(string(got)) != want {
+		t.Errorf("here it is %q, %v, by the daemon's package %q", got, err, want)
+	}
 }
