@@ -50,6 +50,7 @@ type OAuth2 struct {
 	ClientSecret string   `yaml:"client-secret,omitempty"` // "" for a public client
 	Redirect     string   `yaml:"redirect"`                // where the service sends people back; nothing need listen there
 	Scopes       []string `yaml:"scopes,omitempty"`        // beside openid
+	Revocation   string   `yaml:"revocation,omitempty"`    // path at which tokens are revoked, where the discovery document does not say
 	Steps        []Step   `yaml:"steps,omitempty"`         // what a person does from the authorization page on
 }
 
@@ -151,6 +152,7 @@ func (c *checker) check(at string, check Check) {
 			c.addf(at+".oauth2.client-id", "is missing")
 		}
 		c.path(at+".oauth2.issuer", o.Issuer, true)
+		c.path(at+".oauth2.revocation", o.Revocation, true)
 		c.steps(at+".oauth2.steps", o.Steps)
 	}
 	if kinds != 1 {

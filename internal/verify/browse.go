@@ -52,6 +52,7 @@ func (c *checker) browse(ctx context.Context, base string, check recipe.Check) o
 	if err != nil {
 		return failed("a browser to look with", err.Error())
 	}
+	defer page.Close()
 	o := c.steps(ctx, page, base, check)
 	if o.failure != nil {
 		if list := page.Problems(); len(list) > 0 {

@@ -31,6 +31,9 @@ func (c *checker) oauth2(ctx context.Context, base string, check recipe.Check) o
 		}
 	}
 	c.secrets.add(config.ClientSecret)
+	if o.Revocation != "" {
+		config.Revocation = base + o.Revocation
+	}
 	visit := visit{checker: c, base: base, check: check}
 	config.Authorize = visit.authorize
 	var out outcome
@@ -74,6 +77,7 @@ func (v *visit) authorize(ctx context.Context, address string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	defer page.Close()
 	first, title := len(v.shots) == 0, v.check.Name
 	err = page.Do(ctx, browser.Step{Open: address})
 	for i, s := range v.check.OAuth2.Steps {
