@@ -345,11 +345,6 @@ func tellFailure(w io.Writer, c proof.Check, work string) {
 	}
 	field("expected", f.Expected)
 	field("seen", f.Seen)
-	for _, finding := range c.Findings {
-		if !finding.OK {
-			field("", finding.Name+": expected "+finding.Expected+"; seen "+finding.Seen)
-		}
-	}
 	for _, cause := range f.Causes {
 		text := cause.Class + ": " + cause.Text
 		if cause.Change != "" {

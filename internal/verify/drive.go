@@ -413,7 +413,11 @@ func (d *driver) around(do func() outcome) outcome {
 	if f := o.failure; f != nil && f.Log == nil {
 		f.Process, f.Log = d.since(before)
 		if f.Causes == nil {
-			f.Causes = causesIn(d.recipe, joined(f.Log)+"\n"+f.Seen)
+			text := joined(f.Log)
+			if len(o.findings) == 0 { // what a browser or an application met outside of the service is no sign of what is wrong in it
+				text += "\n" + f.Seen
+			}
+			f.Causes = causesIn(d.recipe, text)
 		}
 	}
 	return o

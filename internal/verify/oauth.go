@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -38,18 +39,42 @@ func (c *checker) oauth2(ctx context.Context, base string, check recipe.Check) o
 	config.Authorize = visit.authorize
 	var out outcome
 	var bad []string
+	var causes []proof.Cause
 	for _, f := range oidc.Check(ctx, config) {
 		out.findings = append(out.findings, proof.Finding{Name: f.Name, OK: f.OK, Expected: f.Expected, Seen: f.Seen, Took: proof.Millis(f.Took)})
 		if !f.OK {
 			bad = append(bad, fmt.Sprintf("%s: expected %s; seen %s", f.Name, f.Expected, f.Seen))
+			causes = append(causes, c.addressCause(f)...)
 		}
 	}
 	out.shots = visit.shots
 	if len(bad) > 0 {
-		out.failure = &proof.Failure{Expected: "the service does what OAuth2 and OpenID Connect ask for", Seen: strings.Join(bad, "\n")}
+		out.failure = &proof.Failure{Expected: "the service does what OAuth2 and OpenID Connect ask for", Seen: strings.Join(bad, "\n"), Causes: causes}
 	}
 	return out
 }
+
+// addressCause tells of a service that takes itself for another address than the one that it was asked at.
+func (c *checker) addressCause(f oidc.Finding) []proof.Cause {
+	seen, err := url.Parse(f.Seen)
+	if f.Name != issuerFinding || err != nil || seen.Host == "" {
+		return nil
+	}
+	change := "package.env"
+	for _, name := range sortedKeys(c.recipe.Package.Env) {
+		if v := c.recipe.Package.Env[name]; v != "" && (strings.Contains(v, seen.Host) || v == seen.Hostname()) {
+			change += "." + name
+			break
+		}
+	}
+	return []proof.Cause{{
+		Class: "address", Change: change,
+		Text: fmt.Sprintf("it takes %s for its address, by a setting or by default, and applications that ask at another will not trust it", f.Seen),
+	}}
+}
+
+// issuerFinding is what package oidc calls what a provider says of its own address.
+const issuerFinding = "discovery: issuer"
 
 // scopes are those of the recipe with openid, without which there is no OpenID Connect.
 func scopes(list []string) []string {
