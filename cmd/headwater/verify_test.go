@@ -357,6 +357,10 @@ func TestVerifyLeavesNothingWhenItIsKilled(t *testing.T) {
 		if len(processesOf(t, work)) < 2 {
 			t.Error("nothing runs")
 		}
+		other := headwater(t.Context(), t, "verify", "--store", sharedStore(t), "--work", work, newOdd(t, nil))
+		if out, err := other.CombinedOutput(); err == nil || other.ProcessState.ExitCode() != exitInput || !strings.Contains(string(out), "another verification") {
+			t.Errorf("a second one in the same folder: %v\n%s", err, out)
+		}
 		if err := cmd.Process.Signal(signal); err != nil {
 			t.Fatal(err)
 		}
