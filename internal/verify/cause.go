@@ -55,6 +55,7 @@ const maxCauses = 3
 // causesIn finds known causes in what a process printed and what was seen. What names its subject counts before what does not.
 func causesIn(r *recipe.Recipe, text string) []proof.Cause {
 	var list, vague []proof.Cause
+	told := map[string]bool{} // subjects
 	for _, c := range classes() {
 		m := c.pattern.FindStringSubmatch(text)
 		if m == nil {
@@ -72,8 +73,10 @@ func causesIn(r *recipe.Recipe, text string) []proof.Cause {
 		switch {
 		case subject == "" && c.pattern.NumSubexp() > 0:
 			vague = append(vague, cause)
+		case subject != "" && told[subject]:
 		case !slices.ContainsFunc(list, func(p proof.Cause) bool { return p.Change == change }): // else it is told what to change
 			list = append(list, cause)
+			told[subject] = true
 		}
 	}
 	switch {

@@ -131,7 +131,7 @@ func loaded(element string, attr map[string]string) string {
 	case "link":
 		for _, rel := range strings.Fields(strings.ToLower(attr["rel"])) {
 			switch rel {
-			case "stylesheet", "icon", "modulepreload", "preload", "manifest":
+			case "stylesheet", "icon", "modulepreload", "preload": // a manifest is for who installs the page, and services may have none
 				return attr["href"]
 			}
 		}
