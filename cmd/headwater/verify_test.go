@@ -39,6 +39,7 @@ if (($ARGV[0] // '') eq 'migrate') {
     exit 0;
 }
 $SIG{TERM} = $do eq 'deaf' ? 'IGNORE' : sub { print "ending\n"; exit($do eq 'ends badly' ? 9 : 0) };
+$SIG{TERM} = sub { POSIX::_exit(2) } if $do eq 'does as Go does';
 if ($do eq 'variable') { print STDERR "KeyError: 'ODD_SECRET_KEY'\n"; exit 1 }
 if ($do eq 'library') { print STDERR "/app/odd: error while loading shared libraries: libodd.so.5: cannot open shared object file: No such file or directory\n"; exit 127 }
 if ($do eq 'module') { print STDERR "Traceback (most recent call last):\n  File \"/app/odd\", line 1\nModuleNotFoundError: No module named 'oddity'\n"; exit 1 }
@@ -63,7 +64,7 @@ while (1) {
     my $client = $server->accept or next;
     my (undef, $path) = split ' ', <$client> // next;
     while (defined(my $line = <$client>)) { last if $line =~ /^\r?\n$/ }
-    my ($status, $body) = ('200 OK', '<title>odd</title><link rel="stylesheet" href="style.css"><p>odd</p>');
+    my ($status, $body) = ('200 OK', '<title>odd</title><link rel="stylesheet" href="style.css"><link rel="manifest" href="/missing"><p>odd</p>');
     ($status, $body) = ('404 Not Found', 'no') if $path eq '/style.css' and $do eq 'asset' or $path eq '/missing';
     ($status, $body) = ('503 Service Unavailable', 'not yet') if $do eq 'never ready' and $path eq '/health';
     exit 3 if $do eq 'closes' and $path eq '/';
@@ -244,6 +245,7 @@ func TestVerifyFindsWhatIsBroken(t *testing.T) {
 		{do: "multiplies", check: "it keeps its limits", class: "limit", args: []string{"--max-processes", "100"}},
 		{do: "deaf", check: "web ends when it is asked to", class: "signal not handled", args: []string{"--max-stop", "2s"}},
 		{do: "ends badly", check: "web ends when it is asked to"},
+		{do: "does as Go does", check: "none"},
 		{do: "read-only", check: "nothing is written outside of the volumes", class: "read-only file system", change: "package.volumes"},
 		{do: "secret", check: "the logs have no secrets", class: "secret in the log", change: "package.processes.web"},
 		{do: "error", check: "the logs have no errors", class: "error in the log", change: "allow-logs"},
