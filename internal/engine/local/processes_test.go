@@ -78,6 +78,7 @@ func startChild(t *testing.T, dir, tool, salt string, slow bool) *child {
 	c := &child{Cmd: exec.Command("/proc/self/exe", "-test.run=^TestChild$", "-child-store="+dir, "-child-tool="+tool, "-child-salt="+salt,
 		fmt.Sprintf("-child-slow=%t", slow))}
 	c.Stdout, c.Stderr = &c.out, &c.out
+	c.Env = append(os.Environ(), "TMPDIR="+t.TempDir()) // whoever is killed leaves what is there
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
