@@ -32,6 +32,7 @@ type verifyOptions struct {
 	url    string
 	work   string
 	env    []string
+	first  bool
 	limits verify.Limits
 	data   int64 // MiB
 	log    int64
@@ -63,6 +64,7 @@ What fails is told with what was expected, what was seen, the service's log arou
 	f.StringVar(&o.url, "url", "", "do the recipe's checks against the service at this address, and start nothing")
 	f.StringVar(&o.work, "work", "", "folder for logs and screenshots (default: one for the service in the user's state folder)")
 	f.StringArrayVarP(&o.env, "env", "e", nil, "NAME=VALUE for the service's environment and the checks; may be repeated")
+	f.BoolVar(&o.first, "fail-fast", false, "end at the first check that fails")
 	f.DurationVar(&o.limits.Total, "max-time", d.Total, "how long all of it may take")
 	f.DurationVar(&o.limits.Step, "max-check", d.Step, "how long one of the recipe's checks may take")
 	f.DurationVar(&o.limits.Migrate, "max-migrate", d.Migrate, "how long migrations may take")
@@ -135,7 +137,7 @@ func (a *app) verified(ctx context.Context, r *readied, o verifyOptions, record 
 	}
 	record.Package = string(r.graph.Package.Path())
 	c := verify.Config{
-		Release: r.release, Work: o.work, Env: append([]string{"PATH=" + a.getenv("PATH")}, o.env...), Limits: o.limits, Events: events,
+		Release: r.release, Work: o.work, Env: append([]string{"PATH=" + a.getenv("PATH")}, o.env...), Limits: o.limits, First: o.first, Events: events,
 	}
 	if o.from != "" {
 		old, err := a.readyRelease(ctx, []string{o.from}, o)

@@ -37,7 +37,7 @@ func newDriver(p plan, tell func(Event)) (*driver, error) {
 		return nil, err
 	}
 	d := &driver{
-		journal: journal{began: clock(), tell: tell, secrets: new(secrets)},
+		journal: journal{began: clock(), tell: tell, secrets: new(secrets), first: p.First},
 		plan:    p, recipe: r, logs: map[string]bool{}, processes: map[string]*proof.Process{}, servicePorts: map[int]bool{},
 		watch: newWatch(p.Limits, map[string]string{
 			"the volumes": filepath.Join(p.Work, dataDir), "the services' data": filepath.Join(p.Work, stateDir),

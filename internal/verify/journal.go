@@ -28,6 +28,7 @@ type journal struct {
 	began   time.Time
 	tell    func(Event)
 	secrets *secrets
+	first   bool // the first check that fails ends all
 	checks  []proof.Check
 	notes   []string
 }
@@ -42,7 +43,7 @@ const maxLine = 500
 var errUnfinished = errors.New("unfinished")
 
 // check does f and keeps what came of it. Where ctx was ended for another reason than the check's own time limit, the reason is what
-// counts, and nothing is kept: the error is errUnfinished.
+// counts, and nothing is kept: the error is errUnfinished. It is errGivenUp where f failed and that is to end all.
 func (j *journal) check(ctx context.Context, limit time.Duration, c proof.Check, f func(context.Context) outcome) (ok bool, err error) {
 	start := clock()
 	j.tell(Event{Text: c.Name})
@@ -61,6 +62,9 @@ func (j *journal) check(ctx context.Context, limit time.Duration, c proof.Check,
 	}
 	c.At, c.Took = proof.Millis(start.Sub(j.began)), proof.Millis(clock().Sub(start))
 	j.keep(c, o)
+	if o.failure != nil && j.first {
+		return false, errGivenUp
+	}
 	return o.failure == nil, nil
 }
 

@@ -45,6 +45,7 @@ type Config struct {
 	Work    string   // absolute path of a folder for logs and screenshots; what an earlier verification left in it is removed
 	Env     []string // NAME=value for the package's processes; PATH is for the launcher itself
 	Limits  Limits   // what is 0 is DefaultLimits'
+	First   bool     // end at the first check that fails
 	Events  func(Event)
 }
 
@@ -123,6 +124,7 @@ type plan struct {
 	Work    string
 	Env     []string
 	Limits  Limits
+	First   bool
 }
 
 // message is a line of what the child tells.
@@ -178,7 +180,7 @@ func runChild(ctx context.Context, c Config) (*Result, error) {
 		_, _ = io.Copy(io.Discard, errs.r)
 		said <- b.Bytes()
 	}()
-	planErr := json.NewEncoder(in.w).Encode(plan{c.Release, c.From, c.Work, c.Env, c.Limits})
+	planErr := json.NewEncoder(in.w).Encode(plan{c.Release, c.From, c.Work, c.Env, c.Limits, c.First})
 	result, outErr := listen(out.r, c.Events)
 	child.Kill() // it has said all that it has to say
 	waitErr := child.Wait()
