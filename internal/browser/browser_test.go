@@ -220,7 +220,7 @@ func TestProblems(t *testing.T) {
 	p := newPage(t, b)
 	do(t, p, browser.Step{Open: base + "/problems"})
 	want := []string{"console: it hurts 7", "exception: Uncaught Error: uncaught", "request: GET " + base + "/missing?…: answers 404",
-		"/: net::ERR_CONNECTION_REFUSED", "security: Loading the script 'http://other.invalid/x.js'"}
+		"/: net::ERR_CONNECTION_REFUSED", "security: Loading the script 'http://other.invalid/x.js'", "cookie: elsewhere is not accepted: InvalidDomain"}
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		all := strings.Join(p.Problems(), "\n")
 		missing := ""

@@ -81,6 +81,7 @@ func serve(t *testing.T) string {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
 			if path == "/problems" {
 				w.Header().Set("Content-Security-Policy", "script-src 'unsafe-inline'")
+				http.SetCookie(w, &http.Cookie{Name: "elsewhere", Value: "t0psecret", Domain: "other.invalid"})
 			}
 			_, port, _ := net.SplitHostPort(r.Host)
 			fmt.Fprint(w, strings.NewReplacer("CLOSED", closedPort(t), "PORT", port).Replace(page))

@@ -91,6 +91,10 @@ func (w *watch) event(e any) {
 		if e.Response.MimeType == "text/event-stream" { // has no end to wait for
 			delete(w.requests, e.RequestID)
 		}
+	case *network.EventResponseReceivedExtraInfo:
+		for _, b := range e.BlockedCookies {
+			w.blocked(b)
+		}
 	case *network.EventLoadingFinished:
 		w.ended(e.RequestID)
 	case *network.EventLoadingFailed:
@@ -161,6 +165,20 @@ func (w *watch) failed(e *network.EventLoadingFailed) {
 
 // query is what an address has behind its path, where codes and tokens are.
 var query = regexp.MustCompile(`(https?://[^\s?#"'<>()]+)[?#][^\s"'<>()…][^\s"'<>()]*`)
+
+// blocked tells of a cookie that the browser does not keep, unless it is for other sites, whose are not kept by many people's browsers either.
+func (w *watch) blocked(b *network.BlockedSetCookieWithReason) {
+	name, _, _ := strings.Cut(b.CookieLine, "=")
+	for _, reason := range b.BlockedReasons {
+		switch reason {
+		case network.SetCookieBlockedReasonSecureOnly, network.SetCookieBlockedReasonSameSiteNoneInsecure, network.SetCookieBlockedReasonOverwriteSecure,
+			network.SetCookieBlockedReasonSyntaxError, network.SetCookieBlockedReasonInvalidDomain, network.SetCookieBlockedReasonInvalidPrefix,
+			network.SetCookieBlockedReasonNameValuePairExceedsMaxSize, network.SetCookieBlockedReasonDisallowedCharacter:
+			w.problem("cookie: %s is not accepted: %s", strings.TrimSpace(name), reason)
+			return
+		}
+	}
+}
 
 func (w *watch) problem(format string, args ...any) {
 	text := query.ReplaceAllString(fmt.Sprintf(format, args...), "$1?…")

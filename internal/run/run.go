@@ -380,10 +380,19 @@ func probe(ctx context.Context, client *http.Client, url string) error {
 	}
 	defer res.Body.Close()
 	if res.StatusCode/100 != 2 {
-		return fmt.Errorf("answers %s", res.Status)
+		said, _ := io.ReadAll(io.LimitReader(res.Body, maxReason)) // as much of it as came
+		text := fmt.Sprintf("answers %s", res.Status)
+		// A page is for people who see it drawn.
+		if reason := strings.Join(strings.Fields(strings.ToValidUTF8(string(said), "�")), " "); reason != "" && !strings.HasPrefix(reason, "<") {
+			text += ": " + reason
+		}
+		return errors.New(text)
 	}
 	return nil
 }
+
+// maxReason is how much of an answer that says why a service is not healthy is told, in bytes.
+const maxReason = 300
 
 // Address is where a process that has a port listens.
 func Address(p recipe.Process) string { return "http://127.0.0.1:" + strconv.Itoa(p.Port) }

@@ -54,18 +54,26 @@ func (c *checker) browse(ctx context.Context, base string, check recipe.Check) o
 	}
 	defer page.Close()
 	o := c.steps(ctx, page, base, check)
-	if o.failure != nil {
-		if list := page.Problems(); len(list) > 0 {
-			o.failure.Seen += "\nthe page tells of: " + strings.Join(list, "\n")
-		}
-		return o
-	}
-	if list := c.unwelcome(page.Problems()); len(list) > 0 {
+	list := c.unwelcome(page.Problems())
+	switch {
+	case o.failure == nil && len(list) > 0:
 		bad := failed("the page has no errors and loads all that it refers to", strings.Join(list, "\n"))
-		bad.shots = o.shots
+		bad.shots, bad.likely = o.shots, brokenPage()
 		return bad
+	case o.failure != nil && len(list) > 0:
+		o.failure.Seen += "\nthe page tells of: " + strings.Join(list, "\n")
+		o.likely = brokenPage()
+	case o.failure != nil:
+		o.likely = []proof.Cause{{Class: "page of another release", Change: "components", Text: "the page meets no error and does not show that: " +
+			"it, or a client that it is built with, may be of another release or schema than what answers it, or the check of another release's page"}}
 	}
 	return o
+}
+
+// brokenPage is what a page's own errors speak for.
+func brokenPage() []proof.Cause {
+	return []proof.Cause{{Class: "broken page", Change: "package.layout", Text: "the page's scripts fail, or what it loads is not there: " +
+		"it may be built for another path, lack files that the layout is to bring, or be kept from loading them by a policy"}}
 }
 
 // unwelcome leaves out what the recipe allows.

@@ -27,17 +27,18 @@ func classes() []class {
 	path := `['"]?(/[^\s'":;,)\]]+)`
 	return []class{
 		{"missing shared library", re(`error while loading shared libraries: ([^\s:]+)|(?:ImportError|OSError): (lib[^\s:]+\.so[^\s:]*): cannot open shared object|cannot open shared object file:? .*?(lib[^\s:]+\.so[^\s:]*)|Error loading shared library ([^\s:]+)`), sayLibrary},
+		{"cookie", re(`cookie: (\S+) is not accepted: ([^\n]+)`), sayCookie},
 		{"library too old", re("version [`'](GLIBC(?:XX)?_[0-9.]+)' not found"), sayOld},
 		{"no temporary folder", re(`No usable temporary directory found|(?:mkdtemp|mkstemp|mktemp|temporary (?:file|directory)).*(?:No such file|Read-only|Permission denied)|(?:TMPDIR|/tmp)\b.*(?i:no such file or directory|does not exist|not writable)`), sayTmp},
 		{"read-only file system", re(`(?i)read-only file system:? ` + path + `|` + path + `['"]?:? (?i:read-only file system)|EROFS.*?` + path + `|(?i)read-only file system()`), sayReadOnly},
 		{"missing module", re(`ModuleNotFoundError: No module named ['"]?([\w.]+)|Cannot find (?:module|package) ['"]([^'"]+)|ERR_MODULE_NOT_FOUND()|cannot load such file -- (\S+)|ImportError: cannot import name '([^']+)`), sayModule},
 		{"port in use", re(`(?i)address already in use|EADDRINUSE|port (\d+) is (?:already )?in use`), sayPort},
 		{"port of the system's", re(`(?i)(?:listen|bind).*:(\d{1,3}): (?:bind: )?permission denied|EACCES.*:(\d{1,3})\b`), sayLowPort},
-		{"permission", re(`(?i)permission denied:? ` + path + `|` + path + `['"]?:? (?i:permission denied)|EACCES.*?` + path + `|(?i)permission denied()|Operation not permitted()`), sayPermission},
+		{"permission", re(`(?i)permission denied:? ` + path + `|` + path + `['"]?:? (?i:permission denied)|EACCES.*?` + path + `|chown: changing ownership of ` + path + `|(?i)permission denied()|Operation not permitted()`), sayPermission},
 		{"unset variable", re(`KeyError: ['"]([A-Z][A-Z0-9_]{2,})['"]|\b([A-Z][A-Z0-9_]{2,}): (?:unbound variable|parameter (?:null or )?not set)|(?:[Ee]nvironment variable|env(?:ironment)? var|variable|setting)s? [` + "`" + `'"$]*([A-Z][A-Z0-9_]{2,})\b['"]? (?:is|was|must|not|has)|\b([A-Z][A-Z0-9_]*_[A-Z0-9_]+)\b['"]? (?:environment variable )?(?:is not set|is unset|not set|is required|must be set|must not be empty|is missing|missing)|(?:[Mm]issing|[Rr]equired|[Uu]nset|[Ss]et the) (?:required )?(?:([A-Z][A-Z0-9_]{2,}) )?(?:environment variable|env(?:ironment)? var|variable)s?(?::? [` + "`" + `'"]?([A-Z][A-Z0-9_]{2,}))?`), sayUnset},
 		{"missing template", re(`TemplateDoesNotExist:? ([^\s'"]+)|(?i:template) ["']?([^\s"']+\.(?:html?|txt|tmpl|jinja2?|j2))["']? (?i:not found|does not exist|is not defined|: no such)`), sayTemplate},
 		{"missing program", re(`exec: "([^"]+)": executable file not found|execvp ([^\s:]+): No such file|(?:line \d+: |sh: (?:\d+: )?)([^\s:]+): (?:command )?not found|spawn (\S+) ENOENT|env: [‘'"]?([^\s'’"]+)[’'"]?: No such file`), sayProgram},
-		{"missing file", re(`(?:No such file or directory|ENOENT)[^/\n]*?` + path + `|` + path + `['"]?:? (?:\[Errno 2\] )?(?i:no such file or directory|does not exist|not found)|(?:open|stat|lstat|chdir|read) ([^\s:'"]+): no such file|(?i)(?:no such file or directory|file not found)()`), sayMissing},
+		{missingFile, re(`(?:No such file or directory|ENOENT)[^/\n]*?` + path + `|` + path + `['"]?:? (?:\[Errno 2\] )?(?i:no such file or directory|does not exist|not found)|(?:open|stat|lstat|chdir|read) ([^\s:'"]+): no such file|(?i)(?:no such file or directory|file not found)()`), sayMissing},
 		{"no space", re(`(?i)no space left on device|disk quota exceeded`), saySpace},
 		{"out of memory", re(`MemoryError|(?i)\bout of memory|cannot allocate memory|heap out of memory|OutOfMemoryError`), sayMemory},
 		{"migration fails on the data", re(`column "([^"]+)" (?:of relation "[^"]+" )?contains null values|could not create unique index "([^"]+)"|violates (?:not-null|check|foreign key|unique) constraint|(?:column|relation) "([^"]+)" (?:of relation "[^"]+" )?already exists|cannot cast type`), sayMigration},
@@ -47,6 +48,27 @@ func classes() []class {
 		{"arguments", re("(?i)(?:unknown|no such|unrecognized|invalid) (?:sub)?(?:command|option|argument|flag|choice)s?:? [`'\"]?([^\\s`'\"]+)"), sayArguments},
 		{"killed", re(`exit status 137|signal: killed|(?m)^Killed$`), sayKilled},
 	}
+}
+
+const missingFile = "missing file"
+
+// inNamedFolder is a relative path within the folder that a line names, where that is a variable's value.
+func inNamedFolder(r *recipe.Recipe, line, file string) string {
+	for _, word := range regexp.MustCompile(`/[^\s'":;,]+`).FindAllString(line, -1) {
+		for _, name := range sortedKeys(r.Package.Env) {
+			if r.Package.Env[name] == word {
+				return path.Join(word, file)
+			}
+		}
+	}
+	return file
+}
+
+// lineOf is the line of a text that stands at an offset.
+func lineOf(text string, at int) string {
+	before, after := text[:at], text[at:]
+	after, _, _ = strings.Cut(after, "\n")
+	return before[strings.LastIndex(before, "\n")+1:] + after
 }
 
 // maxCauses is how many are told: the first ones explain the others.
@@ -67,6 +89,9 @@ func causesIn(r *recipe.Recipe, text string) []proof.Cause {
 				subject = g
 				break
 			}
+		}
+		if subject != "" && c.name == missingFile && !path.IsAbs(subject) {
+			subject = inNamedFolder(r, lineOf(text, c.pattern.FindStringIndex(text)[0]), subject)
 		}
 		say, change := c.say(r, subject)
 		cause := proof.Cause{Class: c.name, Text: say, Change: change}
@@ -127,6 +152,10 @@ func settings(r *recipe.Recipe, text string) []proof.Cause {
 
 func sayLibrary(r *recipe.Recipe, s string) (string, string) {
 	return fmt.Sprintf("the shared library %s is not in the root that it runs in: add the Debian package that has it", s), "roots." + r.Package.Root + ".packages"
+}
+
+func sayCookie(_ *recipe.Recipe, s string) (string, string) {
+	return fmt.Sprintf("what it sets as the cookie %s does not come back, so it does not know who asks: its domain, path or Secure does not fit the address that it is asked at, and a variable often says that address", s), "package.env"
 }
 
 func sayOld(r *recipe.Recipe, s string) (string, string) {
@@ -347,7 +376,7 @@ func (d *driver) explain(err error) *proof.Failure {
 	case errors.As(err, &unhealthy):
 		f.Expected = fmt.Sprintf("GET %s answers 2xx within %s", unhealthy.URL, d.plan.Limits.Health)
 		f.Seen, f.Process, f.Log = unhealthy.Cause.Error(), unhealthy.Process, logLines(unhealthy.Tail)
-		f.Causes = append(causesIn(d.recipe, strings.Join(f.Log, "\n")), d.portCauses(unhealthy)...)
+		f.Causes = append(causesIn(d.recipe, strings.Join(f.Log, "\n")+"\n"+f.Seen), d.portCauses(unhealthy)...)
 	default:
 		f.Expected = "it works"
 	}
@@ -406,6 +435,9 @@ func (d *driver) processKey(name string) string {
 	}
 	if _, ok := d.recipe.Services[name]; ok {
 		return "services." + name
+	}
+	if name == run.MigrateName {
+		return "package.migrate"
 	}
 	return "package.processes"
 }

@@ -31,6 +31,7 @@ type checker struct {
 	roots   map[string]string // where the browser's root is
 	http    *http.Client
 	chrome  chrome
+	lost    map[string]string // why a cookie does not come back, by its name
 }
 
 func newChecker(r *recipe.Recipe, s *secrets, work string, roots map[string]string) *checker {
@@ -38,7 +39,7 @@ func newChecker(r *recipe.Recipe, s *secrets, work string, roots map[string]stri
 	if err != nil {
 		panic(err) // without options it has nothing to fail on
 	}
-	c := &checker{recipe: r, secrets: s, work: work, roots: roots, vars: map[string]string{}}
+	c := &checker{recipe: r, secrets: s, work: work, roots: roots, vars: map[string]string{}, lost: map[string]string{}}
 	c.http = &http.Client{
 		Jar: jar, Transport: &tokenWatch{next: &http.Transport{}, secrets: s},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -171,8 +172,13 @@ func (c *checker) once(ctx context.Context, base string, r recipe.Request) outco
 	if err != nil {
 		return failed(expected, fmt.Sprintf("%s, and then %v", res.Status, plainError(err)))
 	}
+	c.noteLost(req.URL, res)
 	if res.StatusCode != r.Status && (r.Status != 0 || res.StatusCode/100 != 2) {
-		return failed(expected, answered(res, body))
+		seen := answered(res, body)
+		for _, name := range sortedKeys(c.lost) {
+			seen += fmt.Sprintf("\ncookie: %s is not accepted: %s", name, c.lost[name])
+		}
+		return failed(expected, seen)
 	}
 	for _, text := range r.Contains {
 		text, err := c.expand(text)
@@ -194,6 +200,21 @@ func (c *checker) once(ctx context.Context, base string, r recipe.Request) outco
 		}
 	}
 	return outcome{}
+}
+
+// noteLost notes cookies that do not come back to where they are from, though that is not said by their path or age.
+func (c *checker) noteLost(at *url.URL, res *http.Response) {
+	for _, k := range res.Cookies() {
+		domain, host := strings.TrimPrefix(k.Domain, "."), at.Hostname()
+		switch {
+		case k.Secure && at.Scheme == "http":
+			c.lost[k.Name] = "it is for HTTPS only, and this is HTTP"
+		case domain != "" && host != domain && !strings.HasSuffix(host, "."+domain):
+			c.lost[k.Name] = "it is for the domain " + domain
+		default:
+			delete(c.lost, k.Name)
+		}
+	}
 }
 
 func (c *checker) build(ctx context.Context, base string, r recipe.Request) (*http.Request, error) {

@@ -419,6 +419,9 @@ func (d *driver) around(do func() outcome) outcome {
 			}
 			f.Causes = causesIn(d.recipe, text)
 		}
+		if f.Causes == nil {
+			f.Causes = o.likely
+		}
 	}
 	return o
 }

@@ -13,6 +13,8 @@ func CausesIn(r *recipe.Recipe, text string) []proof.Cause { return causesIn(r, 
 
 func Settings(r *recipe.Recipe, text string) []proof.Cause { return settings(r, text) }
 
+func TokenCauses(findings []proof.Finding) []proof.Cause { return tokenCauses(findings) }
+
 func Pointer(body []byte, p string) (string, error) { return pointer(body, p) }
 
 func Assets(at *url.URL, body []byte) []*url.URL { return assets(at, body) }

@@ -16,6 +16,7 @@ type outcome struct {
 	findings []proof.Finding
 	shots    []proof.Shot
 	failure  *proof.Failure // nil if all is well
+	likely   []proof.Cause  // of the failure, where the logs speak for none that is known
 }
 
 // failed is an outcome that says what was expected and what was seen.

@@ -47,6 +47,9 @@ func (c *checker) oauth2(ctx context.Context, base string, check recipe.Check) o
 			causes = append(causes, c.addressCause(f)...)
 		}
 	}
+	if causes == nil {
+		causes = tokenCauses(out.findings)
+	}
 	out.shots = visit.shots
 	if len(bad) > 0 {
 		out.failure = &proof.Failure{Expected: "the service does what OAuth2 and OpenID Connect ask for", Seen: strings.Join(bad, "\n"), Causes: causes}
@@ -72,6 +75,32 @@ func (c *checker) addressCause(f oidc.Finding) []proof.Cause {
 		Text: fmt.Sprintf("it takes %s for its address, by a setting or by default, and applications that ask at another will not trust it", f.Seen),
 	}}
 }
+
+// tokenCauses tells of a provider that works for who means well, and of one whose tokens nobody can trust.
+func tokenCauses(findings []proof.Finding) []proof.Cause {
+	var unrefused []string
+	for _, f := range findings {
+		name, refusal := strings.CutPrefix(f.Name, "refused: ")
+		switch {
+		case f.OK:
+		case f.Name == signatureFinding:
+			return []proof.Cause{{Class: "keys", Change: "package.volumes", Text: "tokens are signed by a key that it does not publish: " +
+				"another than the one in its settings, one that each of its processes makes for itself, or one that is not kept in a volume"}}
+		case !refusal: // something else is wrong, and what is refused may be so for that
+			return nil
+		default:
+			unrefused = append(unrefused, name)
+		}
+	}
+	if unrefused == nil {
+		return nil
+	}
+	return []proof.Cause{{Class: "not refused", Change: "package.env", Text: "it lets pass what it must refuse (" + strings.Join(unrefused, ", ") + "): " +
+		"where no setting asks for that, it is the service's own code, and this release is not one to run"}}
+}
+
+// signatureFinding is what package oidc calls whether a token's signature is by a key that the provider publishes.
+const signatureFinding = "ID token: signature"
 
 // issuerFinding is what package oidc calls what a provider says of its own address.
 const issuerFinding = "discovery: issuer"

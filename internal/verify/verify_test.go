@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"headwater/internal/proof"
 	"headwater/internal/recipe"
 	"headwater/internal/verify"
 )
@@ -70,6 +71,9 @@ func TestCauses(t *testing.T) {
 		{"function jobs_fetch_v1(double precision) does not exist\nLINE 1: SELECT", "database not migrated", "package.migrate"},
 		{"Unknown command: 'wroker'\nType 'manage.py help' for usage.", "arguments", "package.processes.b.args"},
 		{"Error: unknown flag: --migrate-now", "arguments", "package.command"},
+		{"read pages in /var/cache/app: open index.html: no such file or directory", "missing file", "package.env.TMPDIR"},
+		{"chown: changing ownership of '/data': Invalid argument", "permission", "package.user"},
+		{"403 Forbidden\ncookie: app_session is not accepted: it is for HTTPS only, and this is HTTP", "cookie", "package.env"},
 		{"served 200 in 3 ms", "", ""},
 	} {
 		list := verify.CausesIn(service(), c.log)
@@ -78,6 +82,34 @@ func TestCauses(t *testing.T) {
 		}
 		if len(list) == 0 || list[0].Class != c.class || list[0].Change != c.change {
 			t.Errorf("%s\n got %+v\nwant %s, %s", c.log, list, c.class, c.change)
+		}
+	}
+}
+
+// What a provider does not refuse is told only where all else works.
+func TestTokenCauses(t *testing.T) {
+	bad := func(names ...string) []proof.Finding {
+		list := []proof.Finding{{Name: "discovery: document", OK: true}}
+		for _, n := range names {
+			list = append(list, proof.Finding{Name: n})
+		}
+		return list
+	}
+	for _, c := range []struct {
+		findings []proof.Finding
+		class    string
+	}{
+		{bad(), ""},
+		{bad("refused: reused code"), "not refused"},
+		{bad("token response", "refused: reused code"), ""},
+		{bad("ID token: signature", "refresh"), "keys"},
+	} {
+		class := ""
+		if list := verify.TokenCauses(c.findings); len(list) > 0 {
+			class = list[0].Class
+		}
+		if class != c.class {
+			t.Errorf("%+v: %q, want %q", c.findings, class, c.class)
 		}
 	}
 }
