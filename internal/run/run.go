@@ -381,7 +381,7 @@ func probe(ctx context.Context, client *http.Client, url string) error {
 	defer res.Body.Close()
 	if res.StatusCode/100 != 2 {
 		said, _ := io.ReadAll(io.LimitReader(res.Body, maxReason)) // as much of it as came
-		text := fmt.Sprintf("answers %s", res.Status)
+		text := Answers + res.Status
 		// A page is for people who see it drawn.
 		if reason := strings.Join(strings.Fields(strings.ToValidUTF8(string(said), "�")), " "); reason != "" && !strings.HasPrefix(reason, "<") {
 			text += ": " + reason
@@ -390,6 +390,9 @@ func probe(ctx context.Context, client *http.Client, url string) error {
 	}
 	return nil
 }
+
+// Answers begins an UnhealthyError's cause where something listens; the status and what is said of it follow.
+const Answers = "answers "
 
 // maxReason is how much of an answer that says why a service is not healthy is told, in bytes.
 const maxReason = 300

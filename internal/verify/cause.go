@@ -265,14 +265,24 @@ func sayMissing(r *recipe.Recipe, s string) (string, string) {
 	return fmt.Sprintf("%s is not there: nothing in the layout or the root brings it, or it is meant relative to another working directory", named), layoutKey(r, s, "package.layout")
 }
 
-// variableKey is the variable of the package's that names a path or a folder that it is in, "" if none does.
+// variableKey is the variable of the package's that names a path or a folder that it is in, else one that names a path below it, whose folders
+// are made from the top; "" if none does.
 func variableKey(r *recipe.Recipe, file string) string {
-	best, key := "", ""
+	best, key, below := "", "", ""
 	for _, name := range sortedKeys(r.Package.Env) {
 		v := r.Package.Env[name]
-		if path.IsAbs(v) && v != "/" && (file == v || strings.HasPrefix(file, strings.TrimSuffix(v, "/")+"/")) && len(v) > len(best) {
-			best, key = v, "package.env."+name
+		switch {
+		case !path.IsAbs(v) || v == "/":
+		case file == v || strings.HasPrefix(file, strings.TrimSuffix(v, "/")+"/"):
+			if len(v) > len(best) {
+				best, key = v, "package.env."+name
+			}
+		case below == "" && !strings.Contains(v, ":") && strings.HasPrefix(v, file+"/"):
+			below = "package.env." + name
 		}
+	}
+	if key == "" {
+		return below
 	}
 	return key
 }
@@ -376,7 +386,11 @@ func (d *driver) explain(err error) *proof.Failure {
 	case errors.As(err, &unhealthy):
 		f.Expected = fmt.Sprintf("GET %s answers 2xx within %s", unhealthy.URL, d.plan.Limits.Health)
 		f.Seen, f.Process, f.Log = unhealthy.Cause.Error(), unhealthy.Process, logLines(unhealthy.Tail)
-		f.Causes = append(causesIn(d.recipe, strings.Join(f.Log, "\n")+"\n"+f.Seen), d.portCauses(unhealthy)...)
+		text := strings.Join(f.Log, "\n")
+		if answer, ok := strings.CutPrefix(f.Seen, run.Answers); ok { // else it is what our own request met
+			text += "\n" + answer
+		}
+		f.Causes = append(causesIn(d.recipe, text), d.portCauses(unhealthy)...)
 	default:
 		f.Expected = "it works"
 	}

@@ -72,6 +72,7 @@ func TestCauses(t *testing.T) {
 		{"Unknown command: 'wroker'\nType 'manage.py help' for usage.", "arguments", "package.processes.b.args"},
 		{"Error: unknown flag: --migrate-now", "arguments", "package.command"},
 		{"read pages in /var/cache/app: open index.html: no such file or directory", "missing file", "package.env.TMPDIR"},
+		{"OSError: [Errno 30] Read-only file system: '/var/cache'", "read-only file system", "package.env.TMPDIR"},
 		{"chown: changing ownership of '/data': Invalid argument", "permission", "package.user"},
 		{"403 Forbidden\ncookie: app_session is not accepted: it is for HTTPS only, and this is HTTP", "cookie", "package.env"},
 		{"served 200 in 3 ms", "", ""},
