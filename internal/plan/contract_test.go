@@ -208,6 +208,15 @@ func TestHealthRoute(t *testing.T) {
 	}
 }
 
+// A router may know a path with its slash at the end alone.
+func TestHealthRouteWithASlash(t *testing.T) {
+	t.Parallel()
+	p := planned(t, "Dockerfile", "FROM debian\nCOPY run /run.sh\nCMD [\"/run.sh\"]\nEXPOSE 8080\n", "run", "", "server/routes.go", "r.Path(\"/-/health/live/\").Handler(x)\n")
+	if got := p.Recipe.Package.Processes["server"].Health; got != "/-/health/live/" {
+		t.Error(got)
+	}
+}
+
 // The layout is free of what would hide the root's own folders, and says what came from elsewhere.
 func TestLayoutTraps(t *testing.T) {
 	t.Parallel()

@@ -74,7 +74,7 @@ func (a *assembly) health(c *composed) {
 }
 
 // routePattern finds routes that are named for health in source text, fullPattern those that are written as a whole.
-var routePattern = regexp.MustCompile("[\"'`^](/?(?:[A-Za-z0-9_.-]+/)*(?:healthz?|healthcheck|health_check|health-check|readyz?|livez?|alive|ping|heartbeat)(?:/(?:ready|live|liveness|readiness|status))?)/?\\$?[\"'`]")
+var routePattern = regexp.MustCompile("[\"'`^](/?(?:[A-Za-z0-9_.-]+/)*(?:healthz?|healthcheck|health_check|health-check|readyz?|livez?|alive|ping|heartbeat)(?:/(?:ready|live|liveness|readiness|status))?/?)\\$?[\"'`]")
 
 // sourceTypes are the file names' ends of sources that have routes.
 func sourceTypes() []string {
@@ -130,7 +130,7 @@ func (t *Tree) findHealthRoutes() healthRoutes {
 	found := healthRoutes{routes: slices.Sorted(maps.Keys(rank)), where: where}
 	for _, r := range found.routes { // what ends in another's whole path is that route from where it is mounted
 		for _, inner := range found.routes {
-			if r != inner && strings.HasSuffix(r, inner) {
+			if r != inner && strings.HasSuffix(strings.TrimRight(r, "/"), strings.TrimRight(inner, "/")) && len(r) > len(inner)+1 {
 				rank[r] = max(rank[r], rank[inner]+1)
 			}
 		}
