@@ -90,6 +90,16 @@ func (e *LogLimitError) Error() string {
 	return fmt.Sprintf("%s printed more than %d bytes; the log: %s", e.Process, e.Limit, e.Log)
 }
 
+// StopError says that a process did not end when it was asked to, and was killed.
+type StopError struct {
+	Process string
+	Within  time.Duration // since it was asked
+}
+
+func (e *StopError) Error() string {
+	return fmt.Sprintf("stop %s: did not end within %v and was killed", e.Process, e.Within)
+}
+
 // stop asks the process to end and kills its group where it has not within the time given.
 func (p *process) stop(within time.Duration) error {
 	select {
@@ -110,7 +120,7 @@ func (p *process) stop(within time.Duration) error {
 		return fmt.Errorf("kill %s: %w", p.name, err)
 	}
 	<-p.done
-	return fmt.Errorf("stop %s: did not end within %v and was killed", p.name, within)
+	return &StopError{p.name, within}
 }
 
 func (p *process) tail() string { return p.out.tail() }

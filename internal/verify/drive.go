@@ -191,11 +191,23 @@ func (d *driver) fresh(ctx context.Context, name string) error {
 			return d.reason(ctx, err)
 		}
 	}
-	if err := d.runner.Close(); err != nil {
+	if err := d.end(); err != nil {
 		return err
 	}
 	d.audit(proof.Audit, "")
 	return nil
+}
+
+// end ends what runs. That a process does not end in time is a note only: it may have been started a moment ago and not have got as far as to
+// listen to signals, and the stage that asks processes to end has looked at it.
+func (d *driver) end() error {
+	err := d.runner.Close()
+	var late *run.StopError
+	if errors.As(err, &late) {
+		d.notes = append(d.notes, "at the end: "+err.Error())
+		return nil
+	}
+	return err
 }
 
 // reason is why a step failed: what ended ctx, if something did.
@@ -516,7 +528,7 @@ func (d *driver) upgrade(ctx context.Context, name string) error {
 			return d.reason(oldCtx, err)
 		}
 	}
-	if err := d.runner.Close(); err != nil {
+	if err := d.end(); err != nil {
 		return err
 	}
 	ctx, err = d.open(ctx, d.plan.Release, release, name, "upgrade")
@@ -535,7 +547,7 @@ func (d *driver) upgrade(ctx context.Context, name string) error {
 			return d.reason(ctx, err)
 		}
 	}
-	if err := d.runner.Close(); err != nil {
+	if err := d.end(); err != nil {
 		return err
 	}
 	d.audit(proof.Upgrade, "upgrade")

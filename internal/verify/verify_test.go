@@ -54,6 +54,7 @@ func TestCauses(t *testing.T) {
 		{"Error: listen EADDRINUSE: address already in use :::9000", "port in use", "package.processes.c.port"},
 		{"KeyError: 'APP_SECRET_KEY'", "unset variable", "package.env.APP_SECRET_KEY"},
 		{"/app/start: line 3: APP_HOME: unbound variable", "unset variable", "package.env.APP_HOME"},
+		{"/app/start: line 3: APP_HOME: must be set", "unset variable", "package.env.APP_HOME"},
 		{"panic: environment variable APP_URL must be set", "unset variable", "package.env.APP_URL"},
 		{"DATABASE_URL is not set", "unset variable", "package.env.DATABASE_URL"},
 		{"ImproperlyConfigured: Set the APP_KEY environment variable", "unset variable", "package.env.APP_KEY"},
