@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -207,7 +208,7 @@ func (c *checker) noteLost(at *url.URL, res *http.Response) {
 	for _, k := range res.Cookies() {
 		domain, host := strings.TrimPrefix(k.Domain, "."), at.Hostname()
 		switch {
-		case k.Secure && at.Scheme == "http":
+		case k.Secure && at.Scheme == "http" && host != "localhost" && !net.ParseIP(host).IsLoopback(): // there browsers take HTTP for secure
 			c.lost[k.Name] = "it is for HTTPS only, and this is HTTP"
 		case domain != "" && host != domain && !strings.HasSuffix(host, "."+domain):
 			c.lost[k.Name] = "it is for the domain " + domain
