@@ -148,7 +148,7 @@ class Migration(migrations.Migration):
 			checks: page, check: "people sign in at the page", class: "broken page"},
 
 		// Processes.
-		{name: "a worker that dies after 5 seconds", edits: []edit{{inLifecycle, "    exec python backend/manage.py procrastinate worker", "    (sleep 5; kill -KILL $$) &\n    exec python backend/manage.py procrastinate worker"}},
+		{name: "a worker that dies after 5 seconds", edits: []edit{{inLifecycle, "    exec python backend/manage.py procrastinate worker", "    timeout --signal KILL 5 python backend/manage.py procrastinate worker"}},
 			args: []string{"--settle", "8s"}, check: "worker stays up", class: "killed"},
 		{name: "a launcher that does not pass SIGTERM on", edits: []edit{{inLifecycle, "    exec ./bin/gatehouse-server\n", "    ./bin/gatehouse-server\n"}},
 			args: []string{"--max-stop", "5s"}, check: "server ends when it is asked to", class: "signal not handled", change: "package.command"},
