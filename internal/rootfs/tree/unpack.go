@@ -56,7 +56,7 @@ func UnpackWithin(ctx context.Context, dst string, packages []Package, limits de
 		return fmt.Errorf("unpack root: %w", err)
 	}
 	u := &unpacker{dst: dst, limits: limits, claimed: map[string]bool{}, made: map[string]bool{"": true, ".": true}}
-	if err := u.run(ctx, packages); err != nil {
+	if _, err := u.settled(ctx, packages); err != nil {
 		return fmt.Errorf("unpack root: %w", err)
 	}
 	return nil
@@ -88,22 +88,23 @@ type entry struct {
 	at string // where a file is for now
 }
 
-func (u *unpacker) run(ctx context.Context, packages []Package) error {
+// settled makes the whole tree and tells whose its files and links are, by path, but for what finish makes.
+func (u *unpacker) settled(ctx context.Context, packages []Package) (map[string]owned, error) {
 	if err := os.Mkdir(filepath.Join(u.dst, sideDir), 0o755); err != nil {
-		return err
+		return nil, err
 	}
 	list, err := u.unpackAll(ctx, packages)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s := newSettler(u.dst, list)
 	if err := s.run(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	if err := os.RemoveAll(filepath.Join(u.dst, sideDir)); err != nil {
-		return err
+		return nil, err
 	}
-	return finish(ctx, root{u.dst}, list)
+	return s.owners, finish(ctx, root{u.dst}, list)
 }
 
 // unpackAll writes the files of all packages and returns the packages in the order of their names.
