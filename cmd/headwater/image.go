@@ -28,6 +28,7 @@ type imageOptions struct {
 	buildOptions
 	oci         string
 	archive     string
+	sbom        string
 	push        []string
 	compression string
 	insecure    bool
@@ -63,6 +64,7 @@ and podman login.`,
 	f := cmd.Flags()
 	f.StringVar(&o.oci, "oci", "", "write it to this folder, as an OCI layout")
 	f.StringVar(&o.archive, "archive", "", "write it to this file, for docker load")
+	f.StringVar(&o.sbom, "sbom", "", "write what it is made of to this file: as SPDX if it ends in .spdx.json, else as CycloneDX")
 	f.StringArrayVar(&o.push, "push", nil, "push it to REF; may be repeated")
 	f.StringVar(&o.compression, "compression", string(image.Gzip), "of layers: gzip or zstd")
 	f.BoolVar(&o.insecure, "insecure", false, "push also without TLS, or where nobody vouches for the certificate")
@@ -128,6 +130,11 @@ func (a *app) makeImage(ctx context.Context, b *builder, p *project, g *graph.Gr
 	}
 	if o.archive != "" {
 		if err := img.WriteArchive(o.archive); err != nil {
+			return err
+		}
+	}
+	if o.sbom != "" {
+		if err := b.writeMaterials(ctx, p, g, spec, o.engine, o.sbom); err != nil {
 			return err
 		}
 	}
