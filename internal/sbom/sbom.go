@@ -133,7 +133,7 @@ func set(list []string) []string { return unique(list, strings.Compare) }
 
 func unique[T any](list []T, compare func(T, T) int) []T {
 	list = slices.Clone(list)
-	slices.SortFunc(list, compare)
+	slices.SortStableFunc(list, compare)
 	return slices.CompactFunc(list, func(a, b T) bool { return compare(a, b) == 0 })
 }
 
@@ -181,7 +181,9 @@ func (b *builder) addArtifacts() error {
 		b.byFetch[n.Path()] = p
 		return p, nil
 	}
-	for _, root := range b.Lock.Roots {
+	// In a fixed order: of parts and files that the lock has twice, the first one's spelling and hint stay.
+	for _, name := range slices.Sorted(maps.Keys(b.Lock.Roots)) {
+		root := b.Lock.Roots[name]
 		for _, a := range root.Packages {
 			if _, err := add(a, false); err != nil {
 				return err
@@ -192,8 +194,8 @@ func (b *builder) addArtifacts() error {
 			b.parts[ref] = &Part{Ref: ref, Kind: Artifact, Name: have.Path.Name(), Output: ref}
 		}
 	}
-	for _, list := range b.Lock.Toolchains {
-		for _, a := range list {
+	for _, name := range slices.Sorted(maps.Keys(b.Lock.Toolchains)) {
+		for _, a := range b.Lock.Toolchains[name] {
 			p, err := add(a, false)
 			if err != nil {
 				return err
@@ -201,7 +203,8 @@ func (b *builder) addArtifacts() error {
 			b.tools[p.Ref] = true
 		}
 	}
-	for _, c := range b.Lock.Components {
+	for _, name := range slices.Sorted(maps.Keys(b.Lock.Components)) {
+		c := b.Lock.Components[name]
 		for _, a := range c.Artifacts {
 			p, err := add(a, false)
 			if err != nil {
