@@ -34,7 +34,7 @@ func (k *checker) refusedAtToken(ctx context.Context) {
 			return []oauth2.AuthCodeOption{oauth2.VerifierOption(oauth2.GenerateVerifier())}
 		}, false, []string{"invalid_grant"}},
 		{"reused code", same, verifier, true, []string{"invalid_grant"}},
-		{"code for another redirect address", func(c *oauth2.Config) { c.RedirectURL = longer(k.Redirect) }, verifier, false, []string{"invalid_grant", "invalid_request"}},
+		{"code for another redirect address", func(c *oauth2.Config) { c.RedirectURL = longer(k.Redirect) }, verifier, false, []string{"invalid_grant", "invalid_request", "invalid_client"}}, // the last is what some say of an address that is not the client's
 		{"wrong client secret", func(c *oauth2.Config) { c.ClientSecret = "not-" + rand.Text() }, verifier, false, []string{"invalid_client"}},
 		{"wrong client id", func(c *oauth2.Config) { c.ClientID = "not-" + rand.Text() }, verifier, false, []string{"invalid_client"}},
 	}
