@@ -11,6 +11,7 @@ import (
 
 	"headwater/internal/dag"
 	"headwater/internal/engine"
+	"headwater/internal/graph"
 	"headwater/internal/nix"
 	"headwater/internal/store"
 )
@@ -162,4 +163,24 @@ func (b *builder) paths(nodes map[string]*dag.Node) map[string]string {
 		out[name] = b.store.RealPath(n.Path())
 	}
 	return out
+}
+
+// withPackage builds a project's package and further goals, keeps the package from being collected, and hands on what built it; the
+// store stays open as long as that is used, and what was taken from it stays there.
+func (a *app) withPackage(ctx context.Context, p *project, g *graph.Graph, o buildOptions, goals []*dag.Node, use func(*builder) error) error {
+	b, err := a.openBuilderOn(ctx, p.lock.Date, o.where, o.caches)
+	if err != nil {
+		return err
+	}
+	b.locate(p)
+	if err = b.readyPaths(ctx, p, g.Package); err == nil {
+		err = a.advise(ctx, b, p.recipe, p.lock.Date, b.realise(ctx, o.engine, append([]*dag.Node{g.Package}, goals...)...))
+	}
+	if err == nil {
+		err = b.store.AddRoot(ctx, rootLink(b.store, p), g.Package.Path())
+	}
+	if err == nil {
+		err = use(b)
+	}
+	return errors.Join(err, b.Close())
 }

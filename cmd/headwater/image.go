@@ -92,24 +92,9 @@ func (a *app) image(ctx context.Context, args []string, o imageOptions) error {
 	if err != nil {
 		return err
 	}
-	b, err := a.openBuilderOn(ctx, p.lock.Date, o.where, o.caches)
-	if err != nil {
-		return err
-	}
-	b.locate(p)
-	err = func() error {
-		if err := b.readyPaths(ctx, p, g.Package); err != nil {
-			return err
-		}
-		if err := a.advise(ctx, b, p.recipe, p.lock.Date, b.realise(ctx, o.engine, g.Package)); err != nil {
-			return err
-		}
-		if err := b.store.AddRoot(ctx, rootLink(b.store, p), g.Package.Path()); err != nil {
-			return err
-		}
+	return a.withPackage(ctx, p, g, o.buildOptions, nil, func(b *builder) error {
 		return a.makeImage(ctx, b, p, g, spec, compression, refs, o)
-	}()
-	return errors.Join(err, b.Close())
+	})
 }
 
 // makeImage makes the image of what is built and brings it to where it was asked for.

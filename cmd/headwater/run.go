@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -56,36 +55,24 @@ func (a *app) run(ctx context.Context, args []string, o runOptions) error {
 	if o.state, err = filepath.Abs(o.state); err != nil {
 		return err
 	}
-	b, err := a.openBuilderOn(ctx, p.lock.Date, o.where, o.caches)
-	if err != nil {
-		return err
-	}
-	goals, roots := []*dag.Node{g.Package}, map[string]*dag.Node{}
+	var goals []*dag.Node
+	roots := map[string]*dag.Node{}
 	for _, s := range p.recipe.Services {
 		roots[s.Root] = g.Roots[s.Root]
 		goals = append(goals, g.Roots[s.Root])
 	}
-	b.locate(p)
-	if err = b.readyPaths(ctx, p, g.Package); err == nil {
-		err = a.advise(ctx, b, p.recipe, p.lock.Date, b.realise(ctx, o.engine, goals...))
-	}
-	if err == nil {
-		err = b.store.AddRoot(ctx, rootLink(b.store, p), g.Package.Path())
-	}
-	if err == nil {
-		// The store stays open: its temporary roots keep what runs from being collected.
+	return a.withPackage(ctx, p, g, o.buildOptions, goals, func(b *builder) error {
 		start := run.Run
 		if why := run.NeedsRoom(p.recipe, unprivilegedPorts()); why != "" {
 			start = run.Apart
 			b.events(event.Message{Level: event.Warning, Text: why + ": the service gets a network of its own, which reaches nothing else; ports below 1024 are reached 8000 above"})
 		}
-		err = start(ctx, run.Config{
+		return start(ctx, run.Config{
 			Recipe: p.recipe, Launcher: filepath.Join(b.store.RealPath(g.Package.Path()), "bin", p.recipe.Name), Roots: b.paths(roots),
 			State: o.state, Env: append([]string{"PATH=" + a.getenv("PATH")}, o.env...), Logs: a.stderr, Events: b.events,
 			Wait: o.wait, Ready: func(s run.Service) { a.ready(s, o.state) },
 		})
-	}
-	return errors.Join(err, b.Close())
+	})
 }
 
 // unprivilegedPorts is the first port that an ordinary user may listen on.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -49,28 +48,16 @@ func (a *app) sbom(ctx context.Context, args []string, o imageOptions, format st
 	if err != nil {
 		return err
 	}
-	b, err := a.openBuilderOn(ctx, p.lock.Date, o.where, o.caches)
-	if err != nil {
-		return err
-	}
-	b.locate(p)
-	data, err := func() ([]byte, error) {
-		if err := b.readyPaths(ctx, p, g.Package); err != nil {
-			return nil, err
-		}
-		if err := a.advise(ctx, b, p.recipe, p.lock.Date, b.realise(ctx, o.engine, g.Package)); err != nil {
-			return nil, err
-		}
-		if err := b.store.AddRoot(ctx, rootLink(b.store, p), g.Package.Path()); err != nil {
-			return nil, err
-		}
+	var data []byte
+	err = a.withPackage(ctx, p, g, o.buildOptions, nil, func(b *builder) error {
 		doc, err := b.materials(ctx, p, g, spec, o.engine)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		return doc.Write(format)
-	}()
-	if err := errors.Join(err, b.Close()); err != nil {
+		data, err = doc.Write(format)
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	_, err = a.stdout.Write(data)
