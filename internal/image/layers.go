@@ -23,6 +23,7 @@ import (
 
 	"headwater/internal/atomicfile"
 	"headwater/internal/event"
+	"headwater/internal/flock"
 	"headwater/internal/nix"
 	"headwater/internal/store"
 )
@@ -53,49 +54,37 @@ type record struct {
 
 // OpenLayers opens the folder beside a store.
 func OpenLayers(ctx context.Context, s *store.Store) (*Layers, error) {
-	l := &Layers{dir: filepath.Join(s.Dir(), "nix/var/headwater/layers"), store: s}
+	l := layersOf(s)
 	if err := os.MkdirAll(l.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open layers: %w", err)
 	}
 	var err error
-	if l.lock, err = l.lockFor(ctx, unix.LOCK_SH); err != nil {
+	if l.lock, err = l.openLock(os.O_CREATE); err != nil {
 		return nil, fmt.Errorf("open layers: %w", err)
 	}
+	if err := flock.Lock(ctx, l.lock, unix.LOCK_SH); err != nil {
+		return nil, fmt.Errorf("open layers: %w", errors.Join(err, l.lock.Close()))
+	}
 	return l, nil
+}
+
+func layersOf(s *store.Store) *Layers {
+	return &Layers{dir: filepath.Join(s.Dir(), "nix/var/headwater/layers"), store: s}
+}
+
+// openLock opens the folder's lock, with a flag more.
+func (l *Layers) openLock(flag int) (*os.File, error) {
+	return os.OpenFile(filepath.Join(l.dir, "lock"), os.O_RDWR|flag, 0o644)
 }
 
 // Close lets the layers be collected.
 func (l *Layers) Close() error { return l.lock.Close() }
 
-// lockPoll is how often a lock is asked for: a blocking call could not be cancelled.
-const lockPoll = 50 * time.Millisecond
-
-func (l *Layers) lockFor(ctx context.Context, how int) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(l.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
-		if err == nil {
-			return f, nil
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			return nil, errors.Join(err, f.Close())
-		}
-		select {
-		case <-ctx.Done():
-			return nil, errors.Join(ctx.Err(), f.Close())
-		case <-time.After(lockPoll):
-		}
-	}
-}
-
 // Collect deletes layers that are made of what is not in the store any more, and what broken off runs left. While another process makes or
 // pushes an image it deletes nothing. It returns how many bytes became free.
 func Collect(ctx context.Context, s *store.Store) (freed int64, err error) {
-	l := &Layers{dir: filepath.Join(s.Dir(), "nix/var/headwater/layers"), store: s}
-	f, err := os.OpenFile(filepath.Join(l.dir, "lock"), os.O_RDWR, 0)
+	l := layersOf(s)
+	f, err := l.openLock(0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
@@ -103,11 +92,10 @@ func Collect(ctx context.Context, s *store.Store) (freed int64, err error) {
 		return 0, fmt.Errorf("collect layers: %w", err)
 	}
 	defer f.Close() // also unlocks
-	switch err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
-	case errors.Is(err, unix.EWOULDBLOCK):
-		return 0, nil
-	case err != nil:
+	if held, err := flock.Try(f); err != nil {
 		return 0, fmt.Errorf("collect layers: %w", err)
+	} else if !held {
+		return 0, nil
 	}
 	if freed, err = l.sweep(ctx); err != nil {
 		err = fmt.Errorf("collect layers: %w", err)

@@ -13,6 +13,7 @@ import (
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
+	"headwater/internal/flock"
 	"headwater/internal/nix"
 )
 
@@ -96,7 +97,7 @@ func (s *Store) lockGC(ctx context.Context, how int) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := flock(ctx, f, how); err != nil {
+	if err := flock.Lock(ctx, f, how); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
@@ -300,7 +301,7 @@ func tryLockAt(path string) (free bool, unlock func(), err error) {
 	if err != nil {
 		return false, nil, notExist(err)
 	}
-	free, err = tryLock(f)
+	free, err = flock.Try(f)
 	if err != nil || !free {
 		f.Close()
 		return false, nil, err

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"headwater/internal/flock"
 	"headwater/internal/nix"
 )
 
@@ -158,7 +159,7 @@ func readTempRootsFile(name string) ([]nix.StorePath, error) {
 		return nil, notExist(err)
 	}
 	defer f.Close()
-	free, err := tryLock(f)
+	free, err := flock.Try(f)
 	if err != nil {
 		return nil, err
 	}

@@ -5,27 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"golang.org/x/sys/unix"
 
+	"headwater/internal/flock"
 	"headwater/internal/nix"
 )
-
-// flock locks f. It polls: a blocking flock could not be cancelled.
-func flock(ctx context.Context, f *os.File, how int) error {
-	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
-		err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("lock %s: %w", f.Name(), ctx.Err())
-		case <-time.After(wait):
-		}
-	}
-}
 
 // Lock keeps other goroutines and processes, Nix's included, from making the same path. It waits until ctx ends.
 //
@@ -41,7 +26,7 @@ func (s *Store) Lock(ctx context.Context, path nix.StorePath) (unlock func() err
 		if err != nil {
 			return nil, err
 		}
-		if err := flock(ctx, f, unix.LOCK_EX); err != nil {
+		if err := flock.Lock(ctx, f, unix.LOCK_EX); err != nil {
 			return nil, errors.Join(err, f.Close())
 		}
 		if unlock, err := s.locked(f); err != nil || unlock != nil {
@@ -57,7 +42,7 @@ func (s *Store) tryLockPath(path nix.StorePath) (unlock func() error, err error)
 		if err != nil {
 			return nil, err
 		}
-		if held, err := tryLock(f); err != nil || !held {
+		if held, err := flock.Try(f); err != nil || !held {
 			return nil, errors.Join(err, f.Close())
 		}
 		if unlock, err := s.locked(f); err != nil || unlock != nil {

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"headwater/internal/flock"
 	"headwater/internal/nix"
 )
 
@@ -90,7 +91,7 @@ func createTempRoots(dir string) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		held, err := tryLock(f)
+		held, err := flock.Try(f)
 		if err == nil && held {
 			held, err = still(f)
 		}

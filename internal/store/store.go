@@ -39,6 +39,7 @@ import (
 	"golang.org/x/sys/unix"
 	"zombiezen.com/go/sqlite"
 
+	"headwater/internal/flock"
 	"headwater/internal/nix"
 )
 
@@ -116,7 +117,7 @@ func (s *Store) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := flock(ctx, s.bigLock, unix.LOCK_SH); err != nil {
+	if err := flock.Lock(ctx, s.bigLock, unix.LOCK_SH); err != nil {
 		return err
 	}
 	return s.afterBoot(ctx)
@@ -131,11 +132,11 @@ func (s *Store) lockSchema(ctx context.Context) (create bool, err error) {
 		case err != nil:
 			return false, err
 		case schema == schemaVersion:
-			return false, flock(ctx, s.bigLock, unix.LOCK_SH)
+			return false, flock.Lock(ctx, s.bigLock, unix.LOCK_SH)
 		case schema != "":
 			return false, fmt.Errorf("database has schema %q, want %s", schema, schemaVersion)
 		}
-		alone, err := tryLock(s.bigLock)
+		alone, err := flock.Try(s.bigLock)
 		if err != nil {
 			return false, err
 		}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 	"zombiezen.com/go/sqlite"
 
+	"headwater/internal/flock"
 	"headwater/internal/nix"
 )
 
@@ -102,7 +103,7 @@ func (s *Store) afterBoot(ctx context.Context) error {
 		return err
 	}
 	defer lock.Close() // also unlocks
-	if err := flock(ctx, lock, unix.LOCK_EX); err != nil {
+	if err := flock.Lock(ctx, lock, unix.LOCK_EX); err != nil {
 		return err
 	}
 	m, marked, err := s.readMark()

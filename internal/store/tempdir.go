@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"headwater/internal/flock"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // TempDir makes an empty folder on the store's own file system, outside nix/store. remove deletes it with all that is in
@@ -51,7 +50,7 @@ func (s *Store) openTemp(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		held, err := tryLock(f)
+		held, err := flock.Try(f)
 		if err == nil && held {
 			held, err = still(f)
 		}
@@ -101,7 +100,7 @@ func (s *Store) sweepOne(ctx context.Context, dir string) error {
 		return err
 	}
 	defer f.Close() // also unlocks
-	held, err := tryLock(f)
+	held, err := flock.Try(f)
 	if err == nil && held {
 		held, err = still(f)
 	}
@@ -123,15 +122,6 @@ func (s *Store) closeTemp() error {
 	err := errors.Join(removeTree(s.tempDir, nil), os.Remove(s.tempLock.Name()), s.tempLock.Close())
 	s.tempLock = nil
 	return err
-}
-
-// tryLock locks f unless another process or another descriptor of this one has it locked.
-func tryLock(f *os.File) (bool, error) {
-	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 // still tells whether f is still what its name names.

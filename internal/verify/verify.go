@@ -25,8 +25,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"headwater/internal/flock"
 	"headwater/internal/proof"
 	"headwater/internal/sandbox"
 )
@@ -212,12 +211,15 @@ func prepare(work string) (unlock func(), err error) {
 		return nil, err
 	}
 	unlock = func() { lock.Close() } // which lets go of it
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	held, err := flock.Try(lock)
+	if err == nil && !held {
+		err = &BusyError{work}
+	} else if err != nil {
+		err = fmt.Errorf("lock %s: %w", work, err)
+	}
+	if err != nil {
 		unlock()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, &BusyError{work}
-		}
-		return nil, fmt.Errorf("lock %s: %w", work, err)
+		return nil, err
 	}
 	for _, d := range []string{LogDir, ShotDir, stateDir, dataDir} {
 		dir := filepath.Join(work, d)
