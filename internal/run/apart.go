@@ -84,28 +84,13 @@ func apart(ctx context.Context, c Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, doors.close()) }()
-	in, inW, err := os.Pipe()
+	child, pipes, err := sandbox.Room{Args: []string{InitName}}.StartPiped()
 	if err != nil {
 		return err
 	}
-	defer inW.Close()
-	outR, out, err := os.Pipe()
-	if err != nil {
-		return errors.Join(err, in.Close())
-	}
-	defer outR.Close()
-	logs, logsW, err := os.Pipe()
-	if err != nil {
-		return errors.Join(err, in.Close(), out.Close())
-	}
-	defer logs.Close()
-	child, err := sandbox.Room{Args: []string{InitName}, Stdin: in, Stdout: out, Stderr: logsW}.Start()
-	err = errors.Join(err, in.Close(), out.Close(), logsW.Close()) // the child has its own
-	if err != nil {
-		return err
-	}
+	defer pipes.Close()
 	var copying sync.WaitGroup
-	copying.Go(func() { _, _ = io.Copy(c.Logs, logs) }) // a terminal that went away does not stop the service
+	copying.Go(func() { _, _ = io.Copy(c.Logs, pipes.Err) }) // a terminal that went away does not stop the service
 	ended := make(chan struct{})
 	defer func() {
 		child.Kill()
@@ -118,17 +103,17 @@ func apart(ctx context.Context, c Config) (err error) {
 	}()
 	// Closing its input asks the child to stop all; one that does not is killed.
 	defer context.AfterFunc(ctx, func() {
-		_ = inW.Close()
+		_ = pipes.In.Close()
 		select {
 		case <-ended:
 		case <-time.After(stopTime + 10*time.Second):
 			child.Kill()
 		}
 	})()
-	if err := json.NewEncoder(inW).Encode(apartPlan{text, c.Launcher, c.Roots, c.State, c.Env, c.Wait, doors.sockets}); err != nil {
+	if err := json.NewEncoder(pipes.In).Encode(apartPlan{text, c.Launcher, c.Roots, c.State, c.Env, c.Wait, doors.sockets}); err != nil {
 		return err
 	}
-	dec := json.NewDecoder(outR)
+	dec := json.NewDecoder(pipes.Out)
 	for {
 		var m apartMessage
 		if err := dec.Decode(&m); err != nil {
@@ -189,7 +174,7 @@ func insideApart(in io.Reader, say func(apartMessage)) error {
 		}
 		defer stop()
 	}
-	c := Config{
+	return run(ctx, Config{
 		Recipe: r, Launcher: p.Launcher, Roots: p.Roots, State: p.State, Env: p.Env, Wait: p.Wait, Logs: os.Stderr,
 		Events: func(e event.Event) {
 			if m, ok := e.(event.Message); ok {
@@ -197,22 +182,7 @@ func insideApart(in io.Reader, say func(apartMessage)) error {
 			}
 		},
 		Ready: func(s Service) { say(apartMessage{Ready: &s}) },
-	}
-	ready, err := Open(c)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = ready.Close() }() // what was asked to end and had to be killed is killed
-	if err := ready.start(ctx); err != nil {
-		return err
-	}
-	c.Ready(ready.service())
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-ready.Died():
-		return ready.Death()
-	}
+	})
 }
 
 // doors lead from the machine's loopback into the room: through sockets in a folder that both see.

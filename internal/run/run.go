@@ -54,21 +54,28 @@ const stopTime = 20 * time.Second
 
 // Run starts everything, calls Ready, and blocks until ctx is done or a process ends by itself, which is an error. It
 // returns when all processes are gone.
-func Run(ctx context.Context, c Config) (err error) {
+func Run(ctx context.Context, c Config) error {
+	if err := run(ctx, c); err != nil {
+		return fmt.Errorf("run %s: %w", c.Recipe.Name, err)
+	}
+	return nil
+}
+
+func run(ctx context.Context, c Config) (err error) {
 	r, err := Open(c)
 	if err != nil {
-		return fmt.Errorf("run %s: %w", c.Recipe.Name, err)
+		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	if err := r.start(ctx); err != nil {
-		return fmt.Errorf("run %s: %w", c.Recipe.Name, err)
+		return err
 	}
 	c.Ready(r.service())
 	select {
 	case <-ctx.Done():
 		return nil
 	case <-r.Died():
-		return fmt.Errorf("run %s: %w", c.Recipe.Name, r.Death())
+		return r.Death()
 	}
 }
 

@@ -37,6 +37,44 @@ type RoomProcess struct {
 	done chan error
 }
 
+// Pipes are the caller's ends of a room's standard streams.
+type Pipes struct {
+	In       *os.File // to be written to
+	Out, Err *os.File // to be read
+}
+
+// Close closes them all; one that is closed already may be among them.
+func (p *Pipes) Close() {
+	for _, f := range []*os.File{p.In, p.Out, p.Err} {
+		_ = f.Close() // what was written was read to its end, or nobody cares
+	}
+}
+
+// StartPiped starts the program with a pipe for each of its standard streams. The errors are Start's.
+func (r Room) StartPiped() (*RoomProcess, *Pipes, error) {
+	var files [6]*os.File
+	for i := 0; i < len(files); i += 2 {
+		var err error
+		if files[i], files[i+1], err = os.Pipe(); err != nil {
+			for _, f := range files[:i] {
+				_ = f.Close() // nothing was written
+			}
+			return nil, nil, fmt.Errorf("prepare sandbox: %w", err)
+		}
+	}
+	ours := &Pipes{In: files[1], Out: files[2], Err: files[4]}
+	r.Stdin, r.Stdout, r.Stderr = files[0], files[3], files[5]
+	p, err := r.Start()
+	for _, f := range []*os.File{r.Stdin, r.Stdout, r.Stderr} { // the program has its own; ours end with those
+		_ = f.Close()
+	}
+	if err != nil {
+		ours.Close()
+		return nil, nil, err
+	}
+	return p, ours, nil
+}
+
 // Start starts the program. The error is an *Unavailable where the machine does not allow it.
 func (r Room) Start() (*RoomProcess, error) {
 	p := &RoomProcess{done: make(chan error, 1)}

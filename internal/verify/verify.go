@@ -149,38 +149,26 @@ func runChild(ctx context.Context, c Config) (*Result, error) {
 		return nil, err
 	}
 	defer unlock()
-	var pipes [3]struct{ r, w *os.File } // the child's standard input, output and error
-	for i := range pipes {
-		var err error
-		if pipes[i].r, pipes[i].w, err = os.Pipe(); err != nil {
-			return nil, err
-		}
-		defer pipes[i].r.Close() // what is written is read to its end, or nobody cares
-		defer pipes[i].w.Close()
-	}
-	in, out, errs := pipes[0], pipes[1], pipes[2]
-	child, err := sandbox.Room{
-		Args: []string{InitName}, Stdin: in.r, Stdout: out.w, Stderr: errs.w,
-		Tmp: map[string]int64{filepath.Join(c.Work, stateDir): c.Limits.Data, filepath.Join(c.Work, dataDir): c.Limits.Data},
-	}.Start()
+	child, pipes, err := sandbox.Room{
+		Args: []string{InitName},
+		Tmp:  map[string]int64{filepath.Join(c.Work, stateDir): c.Limits.Data, filepath.Join(c.Work, dataDir): c.Limits.Data},
+	}.StartPiped()
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range []*os.File{in.r, out.w, errs.w} { // the child's ends; closing them lets ours end
-		f.Close()
-	}
+	defer pipes.Close()
 	ctx, cancel := context.WithTimeout(ctx, c.Limits.Total+graceTime)
 	defer cancel()
 	defer context.AfterFunc(ctx, child.Kill)()
 	said := make(chan []byte, 1)
 	go func() {
 		var b bytes.Buffer
-		_, _ = io.Copy(&b, io.LimitReader(errs.r, 64<<10)) // an error ends what is known
-		_, _ = io.Copy(io.Discard, errs.r)
+		_, _ = io.Copy(&b, io.LimitReader(pipes.Err, 64<<10)) // an error ends what is known
+		_, _ = io.Copy(io.Discard, pipes.Err)
 		said <- b.Bytes()
 	}()
-	planErr := json.NewEncoder(in.w).Encode(plan{c.Release, c.From, c.Work, c.Env, c.Limits, c.First})
-	result, outErr := listen(out.r, c.Events)
+	planErr := json.NewEncoder(pipes.In).Encode(plan{c.Release, c.From, c.Work, c.Env, c.Limits, c.First})
+	result, outErr := listen(pipes.Out, c.Events)
 	child.Kill() // it has said all that it has to say
 	waitErr := child.Wait()
 	text := <-said
