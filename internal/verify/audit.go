@@ -84,15 +84,8 @@ func search(file string, is func(line string) bool) ([]string, error) {
 
 // audit looks at all that was printed.
 func (d *driver) audit(stage proof.Stage, logs string) {
-	var allow []*regexp.Regexp
-	for _, s := range d.recipe.AllowLogs {
-		allow = append(allow, regexp.MustCompile(s)) // the recipe was checked
-	}
 	fault := newFaults()
 	hidden := d.secrets.all()
-	allowed := func(line string) bool {
-		return slices.ContainsFunc(allow, func(re *regexp.Regexp) bool { return re.MatchString(line) })
-	}
 	for _, a := range []struct {
 		name, expected string
 		is             func(process, line string) bool
@@ -102,7 +95,7 @@ func (d *driver) audit(stage proof.Stage, logs string) {
 			if _, service := d.recipe.Services[p]; service {
 				return serverFault.MatchString(line)
 			}
-			return fault.in(line) && !allowed(line)
+			return fault.in(line) && !d.checker.allowed(line)
 		}, func(_, text string) []proof.Cause {
 			if list := causesIn(d.recipe, text); len(list) > 0 {
 				return list
@@ -110,7 +103,7 @@ func (d *driver) audit(stage proof.Stage, logs string) {
 			return []proof.Cause{{Class: "error in the log", Text: "it met a fault that no check noticed; where it is none, allow the line", Change: "allow-logs"}}
 		}},
 		{"nothing is written outside of the volumes", "no attempt to", func(_, line string) bool {
-			return readOnly.MatchString(line) && !allowed(line)
+			return readOnly.MatchString(line) && !d.checker.allowed(line)
 		}, func(_, text string) []proof.Cause { return causesIn(d.recipe, text) }},
 		{"the logs have no secrets", "no password, token or secret in a log", func(_, line string) bool {
 			return slices.ContainsFunc(hidden, func(s string) bool { return strings.Contains(line, s) })

@@ -3,8 +3,10 @@ package verify
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"headwater/internal/browser"
@@ -127,9 +129,9 @@ func (c *checker) step(base string, s recipe.Step) (step browser.Step, text stri
 		text = fmt.Sprintf("see %q", s.See)
 		step.See, err = c.expand(s.See)
 	default:
-		text = fmt.Sprintf("fill in %q", sortedKeys(s.Fill))
+		text = fmt.Sprintf("fill in %q", slices.Sorted(maps.Keys(s.Fill)))
 		step.Fill = map[string]string{}
-		for _, label := range sortedKeys(s.Fill) {
+		for _, label := range slices.Sorted(maps.Keys(s.Fill)) {
 			if step.Fill[label], err = c.expand(s.Fill[label]); err != nil {
 				break
 			}

@@ -3,6 +3,7 @@ package verify
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -55,7 +56,7 @@ const missingFile = "missing file"
 // inNamedFolder is a relative path within the folder that a line names, where that is a variable's value.
 func inNamedFolder(r *recipe.Recipe, line, file string) string {
 	for _, word := range regexp.MustCompile(`/[^\s'":;,]+`).FindAllString(line, -1) {
-		for _, name := range sortedKeys(r.Package.Env) {
+		for _, name := range slices.Sorted(maps.Keys(r.Package.Env)) {
 			if r.Package.Env[name] == word {
 				return path.Join(word, file)
 			}
@@ -126,7 +127,7 @@ func settings(r *recipe.Recipe, text string) []proof.Cause {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	end := strings.Join(lines[max(0, len(lines)-settingLines):], "\n")
 	for _, m := range quoted.FindAllStringSubmatch(end, -1) {
-		for _, name := range sortedKeys(r.Package.Env) {
+		for _, name := range slices.Sorted(maps.Keys(r.Package.Env)) {
 			if r.Package.Env[name] == m[1] {
 				return []proof.Cause{{
 					Class: "setting", Change: "package.env." + name,
@@ -182,7 +183,7 @@ func sayReadOnly(r *recipe.Recipe, s string) (string, string) {
 
 func sayModule(r *recipe.Recipe, s string) (string, string) {
 	change := "components"
-	for _, name := range sortedKeys(r.Components) {
+	for _, name := range slices.Sorted(maps.Keys(r.Components)) {
 		if e := r.Components[name].Ecosystem; e == "python" || e == "node" {
 			change = "components." + name
 			break
@@ -196,7 +197,7 @@ func sayModule(r *recipe.Recipe, s string) (string, string) {
 
 func sayPort(r *recipe.Recipe, _ string) (string, string) {
 	byPort := map[int]string{}
-	for _, name := range sortedKeys(r.Package.Processes) {
+	for _, name := range slices.Sorted(maps.Keys(r.Package.Processes)) {
 		p := r.Package.Processes[name].Port
 		if p == 0 {
 			continue
@@ -210,7 +211,7 @@ func sayPort(r *recipe.Recipe, _ string) (string, string) {
 }
 
 func sayLowPort(r *recipe.Recipe, s string) (string, string) {
-	for _, name := range sortedKeys(r.Package.Processes) {
+	for _, name := range slices.Sorted(maps.Keys(r.Package.Processes)) {
 		if strconv.Itoa(r.Package.Processes[name].Port) == s {
 			return fmt.Sprintf("port %s is below 1024, where an unprivileged process may not listen: use another", s), "package.processes." + name + ".port"
 		}
@@ -269,7 +270,7 @@ func sayMissing(r *recipe.Recipe, s string) (string, string) {
 // are made from the top; "" if none does.
 func variableKey(r *recipe.Recipe, file string) string {
 	best, key, below := "", "", ""
-	for _, name := range sortedKeys(r.Package.Env) {
+	for _, name := range slices.Sorted(maps.Keys(r.Package.Env)) {
 		v := r.Package.Env[name]
 		switch {
 		case !path.IsAbs(v) || v == "/":
@@ -287,6 +288,14 @@ func variableKey(r *recipe.Recipe, file string) string {
 	return key
 }
 
+// aside is what stands in parentheses behind a word, "" if there is nothing to say.
+func aside(s string) string {
+	if s == "" {
+		return ""
+	}
+	return " (" + s + ")"
+}
+
 func saySpace(*recipe.Recipe, string) (string, string) {
 	return "its volumes or /tmp are full", "package.volumes"
 }
@@ -296,20 +305,14 @@ func sayMemory(*recipe.Recipe, string) (string, string) {
 }
 
 func sayMigration(_ *recipe.Recipe, s string) (string, string) {
-	if s != "" {
-		s = " (" + s + ")"
-	}
-	return "a migration does not fit the data that is there" + s + ": that is the upstream's to put right; look for a release in between", "package.migrate"
+	return "a migration does not fit the data that is there" + aside(s) + ": that is the upstream's to put right; look for a release in between", "package.migrate"
 }
 
 func sayUnmigrated(r *recipe.Recipe, s string) (string, string) {
-	if s != "" {
-		s = " (" + s + ")"
-	}
 	if len(r.Package.Migrate) == 0 {
-		return "the database has no tables" + s + ", and the recipe names no command that migrates it", "package.migrate"
+		return "the database has no tables" + aside(s) + ", and the recipe names no command that migrates it", "package.migrate"
 	}
-	return "the database is not as this release wants it" + s + ": migrations did not run, ran in another order, or are those of another release", "package.migrate"
+	return "the database is not as this release wants it" + aside(s) + ": migrations did not run, ran in another order, or are those of another release", "package.migrate"
 }
 
 func sayPassword(*recipe.Recipe, string) (string, string) {
@@ -317,15 +320,12 @@ func sayPassword(*recipe.Recipe, string) (string, string) {
 }
 
 func sayAbsent(_ *recipe.Recipe, s string) (string, string) {
-	if s != "" {
-		s = " (" + s + ")"
-	}
-	return "it talks to something that is not there" + s + ": a service that the recipe does not start, another host or port than services give, or a variable by another name than the one that tells it; the network has loopback only", "services"
+	return "it talks to something that is not there" + aside(s) + ": a service that the recipe does not start, another host or port than services give, or a variable by another name than the one that tells it; the network has loopback only", "services"
 }
 
 func sayArguments(r *recipe.Recipe, s string) (string, string) {
 	text := fmt.Sprintf("it does not know %s, which it is started with: another release may call it otherwise", s)
-	for _, name := range sortedKeys(r.Package.Processes) {
+	for _, name := range slices.Sorted(maps.Keys(r.Package.Processes)) {
 		if slices.Contains(r.Package.Processes[name].Args, s) {
 			return text, "package.processes." + name + ".args"
 		}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
@@ -25,6 +26,7 @@ import (
 // checker does a recipe's checks against a running service. It is for one goroutine.
 type checker struct {
 	recipe  *recipe.Recipe
+	allow   []*regexp.Regexp            // what the recipe says of lines that are no faults
 	base    func(process string) string // the address of a process: "http://127.0.0.1:9000"
 	vars    map[string]string           // what ${NAME} stands for
 	secrets *secrets
@@ -40,12 +42,21 @@ func newChecker(r *recipe.Recipe, s *secrets, work string, roots map[string]stri
 	if err != nil {
 		panic(err) // without options it has nothing to fail on
 	}
-	c := &checker{recipe: r, secrets: s, work: work, roots: roots, vars: map[string]string{}, lost: map[string]string{}}
+	c := &checker{secrets: s, work: work, vars: map[string]string{}, lost: map[string]string{}}
+	c.of(r, roots)
 	c.http = &http.Client{
 		Jar: jar, Transport: &tokenWatch{next: &http.Transport{}, secrets: s},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return c
+}
+
+// of makes the checks those of a release.
+func (c *checker) of(r *recipe.Recipe, roots map[string]string) {
+	c.recipe, c.roots, c.allow = r, roots, nil
+	for _, s := range r.AllowLogs {
+		c.allow = append(c.allow, regexp.MustCompile(s)) // the recipe was checked
+	}
 }
 
 // kindOf is what a check is called in a proof.
@@ -79,7 +90,7 @@ func (c *checker) do(ctx context.Context, check recipe.Check) outcome {
 
 // allowed reports whether the recipe allows what looks like a fault.
 func (c *checker) allowed(line string) bool {
-	return slices.ContainsFunc(c.recipe.AllowLogs, func(s string) bool { return regexp.MustCompile(s).MatchString(line) }) // they were checked
+	return slices.ContainsFunc(c.allow, func(re *regexp.Regexp) bool { return re.MatchString(line) })
 }
 
 // close lets go of what the checks needed.
@@ -176,7 +187,7 @@ func (c *checker) once(ctx context.Context, base string, r recipe.Request) outco
 	c.noteLost(req.URL, res)
 	if res.StatusCode != r.Status && (r.Status != 0 || res.StatusCode/100 != 2) {
 		seen := answered(res, body)
-		for _, name := range sortedKeys(c.lost) {
+		for _, name := range slices.Sorted(maps.Keys(c.lost)) {
 			seen += fmt.Sprintf("\ncookie: %s is not accepted: %s", name, c.lost[name])
 		}
 		return failed(expected, seen)
@@ -190,7 +201,7 @@ func (c *checker) once(ctx context.Context, base string, r recipe.Request) outco
 			return failed(fmt.Sprintf("%s answers with %q", what, text), answered(res, body))
 		}
 	}
-	for _, name := range sortedKeys(r.Capture) {
+	for _, name := range slices.Sorted(maps.Keys(r.Capture)) {
 		v, err := c.capture(r.Capture[name], req.URL, res, body)
 		if err != nil {
 			return failed(fmt.Sprintf("the answer to %s has %s, for ${%s}", what, r.Capture[name], name), fmt.Sprintf("%v; %s", err, answered(res, body)))
@@ -242,7 +253,7 @@ func (c *checker) build(ctx context.Context, base string, r recipe.Request) (*ht
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}
-	for _, k := range sortedKeys(r.Headers) {
+	for _, k := range slices.Sorted(maps.Keys(r.Headers)) {
 		v, err := c.expand(r.Headers[k])
 		if err != nil {
 			return nil, err
@@ -267,7 +278,7 @@ func (c *checker) body(r recipe.Request) (body, contentType string, err error) {
 		return string(b), "application/json", err
 	case r.Form != nil:
 		form := url.Values{}
-		for _, k := range sortedKeys(r.Form) {
+		for _, k := range slices.Sorted(maps.Keys(r.Form)) {
 			v, err := c.expand(r.Form[k])
 			if err != nil {
 				return "", "", err
@@ -388,15 +399,6 @@ func (c *checker) keepShot(title string, png []byte) (proof.Shot, error) {
 	sum := sha256.Sum256(png)
 	shot := proof.Shot{Title: title, SHA256: hex.EncodeToString(sum[:])}
 	return shot, os.WriteFile(filepath.Join(c.work, ShotDir, shot.SHA256+".png"), png, 0o600)
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	var keys []string
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 // tokenWatch notes, as secrets, the tokens and session cookies that a service hands out, so that its logs can be searched for them.

@@ -158,7 +158,8 @@ func (d *driver) open(ctx context.Context, rel Release, r *recipe.Recipe, state,
 	if err != nil {
 		return nil, err
 	}
-	d.runner, d.recipe, d.checker.recipe, d.checker.roots = runner, r, r, rel.Roots
+	d.runner, d.recipe = runner, r
+	d.checker.of(r, rel.Roots)
 	ctx, end := context.WithCancelCause(ctx)
 	go func() {
 		defer end(nil)
@@ -177,25 +178,37 @@ func (d *driver) fresh(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	steps := []func(context.Context) error{
-		func(ctx context.Context) error { return d.services(ctx, proof.Start) },
-		func(ctx context.Context) error { return d.migrate(ctx, proof.Start, "migrations of an empty database") },
-		func(ctx context.Context) error { return d.up(ctx, proof.Start) },
-		func(ctx context.Context) error { return d.allChecks(ctx, proof.Checks, anyCheck) },
+	steps := append(d.beginning(proof.Start, "migrations of an empty database", proof.Checks, anyCheck),
 		d.settle, d.remigrate, d.stop,
 		func(ctx context.Context) error { return d.up(ctx, proof.Restart) },
 		func(ctx context.Context) error { return d.allChecks(ctx, proof.Restart, repeatable) },
+	)
+	if err := d.through(ctx, steps); err != nil {
+		return err
 	}
+	d.audit(proof.Audit, "")
+	return nil
+}
+
+// beginning is how a release's life begins: services, migrations, which are called so, all processes, and those of the recipe's checks
+// that which selects.
+func (d *driver) beginning(stage proof.Stage, migrations string, checks proof.Stage, which func(recipe.Check) bool) []func(context.Context) error {
+	return []func(context.Context) error{
+		func(ctx context.Context) error { return d.services(ctx, stage) },
+		func(ctx context.Context) error { return d.migrate(ctx, stage, migrations) },
+		func(ctx context.Context) error { return d.up(ctx, stage) },
+		func(ctx context.Context) error { return d.allChecks(ctx, checks, which) },
+	}
+}
+
+// through takes the steps, and ends what runs where none failed.
+func (d *driver) through(ctx context.Context, steps []func(context.Context) error) error {
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return d.reason(ctx, err)
 		}
 	}
-	if err := d.end(); err != nil {
-		return err
-	}
-	d.audit(proof.Audit, "")
-	return nil
+	return d.end()
 }
 
 // end ends what runs. That a process does not end in time is a note only: it may have been started a moment ago and not have got as far as to
@@ -517,38 +530,14 @@ func (d *driver) upgrade(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context) error{
-		func(ctx context.Context) error { return d.services(ctx, proof.Upgrade) },
-		func(ctx context.Context) error {
-			return d.migrate(ctx, proof.Upgrade, "the older release's migrations")
-		},
-		func(ctx context.Context) error { return d.up(ctx, proof.Upgrade) },
-		func(ctx context.Context) error { return d.allChecks(ctx, proof.Upgrade, anyCheck) },
-	} {
-		if err := step(oldCtx); err != nil {
-			return d.reason(oldCtx, err)
-		}
-	}
-	if err := d.end(); err != nil {
+	if err := d.through(oldCtx, d.beginning(proof.Upgrade, "the older release's migrations", proof.Upgrade, anyCheck)); err != nil {
 		return err
 	}
 	ctx, err = d.open(ctx, d.plan.Release, release, name, "upgrade")
 	if err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context) error{
-		func(ctx context.Context) error { return d.services(ctx, proof.Upgrade) },
-		func(ctx context.Context) error {
-			return d.migrate(ctx, proof.Upgrade, "migrations of release "+old.Release+"'s data")
-		},
-		func(ctx context.Context) error { return d.up(ctx, proof.Upgrade) },
-		func(ctx context.Context) error { return d.allChecks(ctx, proof.Upgrade, repeatable) },
-	} {
-		if err := step(ctx); err != nil {
-			return d.reason(ctx, err)
-		}
-	}
-	if err := d.end(); err != nil {
+	if err := d.through(ctx, d.beginning(proof.Upgrade, "migrations of release "+old.Release+"'s data", proof.Upgrade, repeatable)); err != nil {
 		return err
 	}
 	d.audit(proof.Upgrade, "upgrade")

@@ -3,8 +3,10 @@ package verify
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,7 +66,7 @@ func (c *checker) addressCause(f oidc.Finding) []proof.Cause {
 		return nil
 	}
 	change := "package.env"
-	for _, name := range sortedKeys(c.recipe.Package.Env) {
+	for _, name := range slices.Sorted(maps.Keys(c.recipe.Package.Env)) {
 		if v := c.recipe.Package.Env[name]; v != "" && (strings.Contains(v, seen.Host) || v == seen.Hostname()) {
 			change += "." + name
 			break
