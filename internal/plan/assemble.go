@@ -215,10 +215,12 @@ func (a *assembly) inputs(b *Build, name, dir string) {
 			component, part, _ := strings.Cut(a.source(p), ":")
 			a.use(name, recipe.Use{Component: component, Path: part, At: at}, p.Evidence)
 		case Network:
-			if within(b.Dir, p.At) && p.Origin.Path == "" {
+			switch {
+			case !within(b.Dir, p.At):
+			case p.Origin.Path == "":
 				component, part := a.download(p)
 				a.use(name, recipe.Use{Component: component, Path: part, At: at}, p.Evidence)
-			} else if within(b.Dir, p.At) {
+			default:
 				a.Notes.Ask(Question{
 					About: "components." + name + ".uses", Main: a.named(b, path.Base(p.At)), Looked: []Evidence{p.Evidence},
 					Ask: fmt.Sprintf("%s, which %s may need, comes from %s; what stands in for it?", at, name, p.Origin.Ref),

@@ -39,19 +39,19 @@ func (s *Stage) makeByHand(at string) bool {
 	var commands []Command
 	known := map[string]string{}
 	for _, r := range s.ran {
-		text, ok := withoutDownloads(r.text)
+		file, ok := withoutDownloads(r.text)
 		if !ok {
 			return false
 		}
-		if text == "" {
+		if len(file.Stmts) == 0 {
 			continue
 		}
-		commands = append(commands, Command{Args: []string{"sh"}, Script: text, Dir: r.dir, Evidence: r.evidence})
-		for _, name := range variables(text) {
+		for _, name := range variables(file) {
 			if v, ok := r.known[name]; ok {
 				known[name] = v
 			}
 		}
+		commands = append(commands, Command{Args: []string{"sh"}, Script: strings.TrimSpace(printed(file)), Dir: r.dir, Evidence: r.evidence})
 	}
 	if len(commands) == 0 {
 		return false
@@ -76,12 +76,12 @@ func (f *Files) only(keep func(Placement) bool) *Files {
 	return &Files{f.tree, slices.DeleteFunc(slices.Clone(f.placed), func(p Placement) bool { return !keep(p) })}
 }
 
-// withoutDownloads is a shell text without the commands that download files or install packages, "" if nothing is left. It is not
-// ok where such a command is part of another, a pipe say: then nobody knows what it brings.
-func withoutDownloads(text string) (rest string, ok bool) {
-	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(text), "")
+// withoutDownloads is a shell text without the commands that download files or install packages. It is not ok where such a command
+// is part of another, a pipe say: then nobody knows what it brings.
+func withoutDownloads(text string) (file *syntax.File, ok bool) {
+	file, err := parseAsIs(text, "")
 	if err != nil {
-		return "", false
+		return nil, false
 	}
 	file.Stmts = dropDownloads(file.Stmts)
 	ok = true
@@ -91,10 +91,7 @@ func withoutDownloads(text string) (rest string, ok bool) {
 		}
 		return ok
 	})
-	if !ok || len(file.Stmts) == 0 {
-		return "", ok
-	}
-	return strings.TrimSpace(printed(file)), true
+	return file, ok
 }
 
 func dropDownloads(list []*syntax.Stmt) []*syntax.Stmt {
@@ -139,11 +136,7 @@ func brings(c *syntax.CallExpr) bool {
 }
 
 // variables lists the names that a shell text expands, each once.
-func variables(text string) []string {
-	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(text), "")
-	if err != nil {
-		return nil
-	}
+func variables(file *syntax.File) []string {
 	names := map[string]bool{}
 	syntax.Walk(file, func(n syntax.Node) bool {
 		if p, ok := n.(*syntax.ParamExp); ok && p.Param != nil {

@@ -16,6 +16,7 @@ import (
 	"headwater/internal/dag"
 	"headwater/internal/image"
 	"headwater/internal/nix"
+	"headwater/internal/registry"
 	"headwater/internal/rootfs/tree"
 )
 
@@ -247,7 +248,7 @@ func (b *builder) distribution(component, folder string) *Part {
 	name, version, _ := strings.Cut(strings.TrimSuffix(folder, ".dist-info"), "-")
 	var named []*Part
 	for _, p := range b.went[component] {
-		if !isPyPI(p) || pythonName(p.Name) != pythonName(name) || b.builds[p.Ref] {
+		if !isPyPI(p) || registry.NormalizeName(p.Name) != registry.NormalizeName(name) || b.builds[p.Ref] {
 			continue
 		}
 		if p.Version == version {
@@ -267,11 +268,6 @@ func refs(list []*Part) []string {
 		out = append(out, p.Ref)
 	}
 	return out
-}
-
-// pythonName is a name as indexes compare it. (Name normalization, PyPA.)
-func pythonName(s string) string {
-	return strings.ToLower(strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '-' || r == '_' || r == '.' }), "-"))
 }
 
 func (b *builder) real(f image.File) string {

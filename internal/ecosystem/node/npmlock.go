@@ -36,10 +36,10 @@ type npmPackage struct {
 	InBundle  bool     `json:"inBundle"` // its bytes are inside the package that has it
 	Optional  bool     `json:"optional"`
 	OS        []string `json:"os"`
+	CPU       []string `json:"cpu"`
+	Libc      []string `json:"libc"`
 
 	Dependencies map[string]string `json:"dependencies"`
-	CPU          []string          `json:"cpu"`
-	Libc         []string          `json:"libc"`
 }
 
 // missing lists what optional packages of a lock need and the lock does not have, sorted. npm writes such locks, and when it installs
@@ -65,16 +65,12 @@ func (l npmLock) missing(platform Platform) []Wanted {
 
 // resolves tells whether a package in a folder finds another: in its own node_modules, or in those of the folders around it.
 func (l npmLock) resolves(dir, name string) bool {
-	for {
+	for ; ; dir = path.Dir(dir) {
 		if _, ok := l.Packages[path.Join(dir, modulesName, name)]; ok {
 			return true
 		}
 		if dir == "" || dir == "." {
 			return false
-		}
-		dir = path.Dir(dir)
-		if dir == "." {
-			dir = ""
 		}
 	}
 }
