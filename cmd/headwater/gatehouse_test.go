@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/rand"
@@ -10,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"headwater/internal/proctest"
 	"io"
 	"net"
 	"net/http"
@@ -21,7 +21,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -171,39 +170,17 @@ func TestGatehouseRuns(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "state")
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
-	cmd := headwater(ctx, t, "run", "--store", g.store, "--state", state, "--env", fmt.Sprint("GATEHOUSE_LISTEN=0.0.0.0:", g.port), g.dir)
-	var progress bytes.Buffer
-	cmd.Stderr = &progress
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	said := bufio.NewScanner(stdout)
-	var text strings.Builder
-	for said.Scan() && !strings.Contains(said.Text(), "Ctrl-C") {
-		text.WriteString(said.Text() + "\n")
-	}
-	t.Log(text.String())
-	password := regexp.MustCompile(`password (\S+)`).FindStringSubmatch(text.String())
+	r := startRun(ctx, t, "--store", g.store, "--state", state, "--env", fmt.Sprint("GATEHOUSE_LISTEN=0.0.0.0:", g.port), g.dir)
+	t.Log(r.said)
+	password := regexp.MustCompile(`password (\S+)`).FindStringSubmatch(r.said)
 	base := "http://127.0.0.1:" + strconv.Itoa(g.port)
-	if password == nil || !strings.Contains(text.String(), base) {
-		t.Errorf("run did not say where the service is and how to sign in\n%s", progress.String())
+	if password == nil || !strings.Contains(r.said, base) {
+		t.Errorf("run did not say where the service is and how to sign in\n%s", r.progress.String())
 	} else {
 		(&relyingParty{base: base, user: "admin", password: password[1]}).check(t)
 	}
-	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.Copy(io.Discard, stdout); err != nil {
-		t.Error(err)
-	}
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("after Ctrl-C: %v\n%s", err, progress.String())
-	}
-	if strings.Contains(progress.String(), password[1]) {
+	r.interrupt(t)
+	if strings.Contains(r.progress.String(), password[1]) {
 		t.Error("the password stands in the logs")
 	}
 	for _, pid := range processesOf(t, state) {
@@ -214,16 +191,9 @@ func TestGatehouseRuns(t *testing.T) {
 // processesOf lists processes that have state in their arguments.
 func processesOf(t *testing.T, state string) []string {
 	t.Helper()
-	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	pids, err := proctest.With(state)
 	if err != nil {
 		t.Fatal(err)
-	}
-	var pids []string
-	for _, f := range files {
-		// A process may end meanwhile, and others' may not be readable.
-		if b, err := os.ReadFile(f); err == nil && bytes.Contains(b, []byte(state)) {
-			pids = append(pids, filepath.Base(filepath.Dir(f)))
-		}
 	}
 	return pids
 }

@@ -3,13 +3,56 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"io"
 	"net/http"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 )
+
+// running is a headwater run that has said that all is up.
+type running struct {
+	cmd      *exec.Cmd
+	said     string // on standard output, but for how to stop it
+	progress bytes.Buffer
+	stdout   io.Reader
+}
+
+// startRun starts headwater run and waits until it has said what there is to say, or has ended.
+func startRun(ctx context.Context, t *testing.T, args ...string) *running {
+	t.Helper()
+	r := &running{cmd: headwater(ctx, t, append([]string{"run"}, args...)...)}
+	r.cmd.Stderr = &r.progress
+	stdout, err := r.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r.stdout = stdout
+	for line := bufio.NewScanner(stdout); line.Scan() && !strings.Contains(line.Text(), "Ctrl-C"); {
+		r.said += line.Text() + "\n"
+	}
+	return r
+}
+
+// interrupt is Ctrl-C: it is to end without a fault.
+func (r *running) interrupt(t *testing.T) {
+	t.Helper()
+	if err := r.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, r.stdout); err != nil {
+		t.Error(err)
+	}
+	if err := r.cmd.Wait(); err != nil {
+		t.Errorf("after Ctrl-C: %v\n%s", err, r.progress.String())
+	}
+}
 
 // A service that listens on a port that an ordinary user may not have gets a network of its own, and is reached all the same.
 func TestRunOnALowPort(t *testing.T) {
@@ -17,22 +60,9 @@ func TestRunOnALowPort(t *testing.T) {
 		return strings.NewReplacer("8421", "81", `{DO: ""}`, `{DO: "", PORT: "81"}`, "package:\n", "package:\n  sign-in: open http://127.0.0.1:81/ now\n").Replace(text)
 	})
 	state := filepath.Join(t.TempDir(), "state")
-	cmd := headwater(t.Context(), t, "run", "--store", sharedStore(t), "--state", state, dir)
-	var progress bytes.Buffer
-	cmd.Stderr = &progress
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var text strings.Builder
-	for said := bufio.NewScanner(stdout); said.Scan() && !strings.Contains(said.Text(), "Ctrl-C"); {
-		text.WriteString(said.Text() + "\n")
-	}
-	if !strings.Contains(text.String(), "web is up: http://127.0.0.1:8081\n") || !strings.Contains(text.String(), "open http://127.0.0.1:8081/ now\n") {
-		t.Errorf("run said %q\n", text.String())
+	r := startRun(t.Context(), t, "--store", sharedStore(t), "--state", state, dir)
+	if !strings.Contains(r.said, "web is up: http://127.0.0.1:8081\n") || !strings.Contains(r.said, "open http://127.0.0.1:8081/ now\n") {
+		t.Errorf("run said %q\n", r.said)
 	}
 	for range 3 {
 		res, err := http.Get("http://127.0.0.1:8081/")
@@ -46,22 +76,14 @@ func TestRunOnALowPort(t *testing.T) {
 			t.Errorf("%v: %s", err, page)
 		}
 	}
-	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.Copy(io.Discard, stdout); err != nil {
-		t.Error(err)
-	}
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("after Ctrl-C: %v", err)
-	}
-	if !strings.Contains(progress.String(), "web | ending") {
+	r.interrupt(t)
+	if !strings.Contains(r.progress.String(), "web | ending") {
 		t.Error("the service was not asked to end")
 	}
 	for _, pid := range processesOf(t, state) {
 		t.Errorf("process %s is left", pid)
 	}
 	if t.Failed() {
-		t.Log(progress.String())
+		t.Log(r.progress.String())
 	}
 }

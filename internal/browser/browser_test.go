@@ -17,6 +17,7 @@ import (
 
 	"headwater/internal/browser"
 	"headwater/internal/lock"
+	"headwater/internal/proctest"
 	"headwater/internal/roottest"
 )
 
@@ -72,16 +73,9 @@ func gone(t *testing.T, dir string) {
 // processes lists the processes that have dir in their arguments: those that hold the namespace in which Chromium runs.
 func processes(t *testing.T, dir string) []string {
 	t.Helper()
-	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	pids, err := proctest.With(dir)
 	if err != nil {
 		t.Fatal(err)
-	}
-	var pids []string
-	for _, f := range files {
-		// A process may end meanwhile, and others' may not be readable.
-		if b, err := os.ReadFile(f); err == nil && bytes.Contains(b, []byte(dir)) {
-			pids = append(pids, filepath.Base(filepath.Dir(f)))
-		}
 	}
 	return pids
 }

@@ -28,6 +28,7 @@ import (
 
 	"headwater/internal/dag"
 	"headwater/internal/lock"
+	"headwater/internal/proctest"
 	"headwater/internal/roottest"
 	"headwater/internal/store"
 )
@@ -191,18 +192,7 @@ func (h *Host) Kill(t testing.TB) {
 
 // processes lists the machine's first processes: a process namespace is gone when its first one is.
 func (h *Host) processes() ([]string, error) {
-	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	if err != nil {
-		return nil, err
-	}
-	var pids []string
-	for _, f := range files {
-		// A process may end meanwhile, and others' may not be readable.
-		if b, err := os.ReadFile(f); err == nil && strings.Contains(string(b), h.Dir+"/nix\x00") {
-			pids = append(pids, filepath.Base(filepath.Dir(f)))
-		}
-	}
-	return pids, nil
+	return proctest.With(h.Dir + "/nix\x00")
 }
 
 func (h *Host) remove(t testing.TB) {

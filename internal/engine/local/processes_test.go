@@ -16,6 +16,7 @@ import (
 	"headwater/internal/dag"
 	"headwater/internal/engine"
 	"headwater/internal/engine/enginetest"
+	"headwater/internal/proctest"
 )
 
 var (
@@ -145,15 +146,9 @@ func builders(t *testing.T, command string) (pids []string) {
 	t.Helper()
 	// A killed process's builder dies a moment later.
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		pids = nil
-		lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
-		if err != nil {
+		var err error
+		if pids, err = proctest.With("-tool\x00" + command); err != nil {
 			t.Fatal(err)
-		}
-		for _, f := range lines {
-			if b, err := os.ReadFile(f); err == nil && strings.Contains(string(b), "-tool\x00"+command) {
-				pids = append(pids, strings.Split(f, "/")[2])
-			}
 		}
 		if len(pids) == 0 || time.Now().After(end) {
 			return pids
