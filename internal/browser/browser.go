@@ -153,6 +153,9 @@ func exists(file string) bool {
 	return err == nil
 }
 
+// ended tells that Chromium is there no more, by what was seen of it.
+func ended(cause error) error { return fmt.Errorf("Chromium has ended: %w", cause) }
+
 // Close ends Chromium and all of its processes, in the ordinary way where it still answers.
 func (b *Browser) Close() error {
 	ctx, cancel := context.WithTimeout(b.ctx, stopTime)
@@ -174,6 +177,9 @@ func (b *Browser) NewPage(ctx context.Context) (*Page, error) {
 	// The first call's context is the page's life, so the caller's is kept out of it.
 	defer context.AfterFunc(ctx, func() { _ = chromedp.Cancel(pageCtx) })()
 	if err := chromedp.Listen(pageCtx, p.event); err != nil {
+		if b.ctx.Err() != nil && ctx.Err() == nil {
+			err = ended(err)
+		}
 		return nil, fmt.Errorf("open a page: %w", errors.Join(ctx.Err(), err))
 	}
 	p.watch.of(cdp.FrameID(chromedp.FromContext(pageCtx).Target.TargetID)) // they are the same

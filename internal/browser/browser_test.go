@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"image/png"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	"headwater/internal/lock"
 	"headwater/internal/proctest"
 	"headwater/internal/roottest"
+	"headwater/internal/sandbox"
 )
 
 // root is the folder of the root with Chromium.
@@ -373,39 +375,49 @@ func parent(pid string) string {
 	return strings.Fields(rest)[0]
 }
 
-// Chromium runs for an ordinary user in user, network and process namespaces of its own, where the loopback is all there is of a network,
-// and does not outlive who started it, however that ends.
+// Chromium runs on the machine and in a room, where the loopback is all there is of a network, and does not outlive who started it, however
+// that ends.
 func TestHeld(t *testing.T) {
 	for _, c := range []struct {
 		name  string
-		attrs syscall.SysProcAttr
+		start func(args []string) (said io.Reader, kill func(), err error)
 	}{
-		{"as the user of the test", syscall.SysProcAttr{}},
-		{"as an ordinary user in namespaces", syscall.SysProcAttr{
-			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET | syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWIPC,
-			UidMappings: []syscall.SysProcIDMap{{ContainerID: 1000, HostID: os.Getuid(), Size: 1}},
-			GidMappings: []syscall.SysProcIDMap{{ContainerID: 1000, HostID: os.Getgid(), Size: 1}},
+		{"on the machine", func(args []string) (io.Reader, func(), error) {
+			cmd := exec.Command(args[0], args[1:]...)
+			cmd.Stderr = os.Stderr
+			said, err := cmd.StdoutPipe()
+			if err == nil {
+				err = cmd.Start()
+			}
+			return said, func() {
+				_ = cmd.Process.Kill()
+				_ = cmd.Wait() // killed
+			}, err
+		}},
+		{"in a room", func(args []string) (io.Reader, func(), error) {
+			p, pipes, err := sandbox.Room{Args: args, Env: os.Environ()}.StartPiped()
+			if err != nil {
+				return nil, nil, err
+			}
+			go func() { _, _ = io.Copy(os.Stderr, pipes.Err) }()
+			return pipes.Out, func() {
+				p.Kill()
+				_ = p.Wait() // killed
+				pipes.Close()
+			}, nil
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
-			cmd := exec.Command(os.Args[0], "-hold", dir)
-			cmd.SysProcAttr, cmd.Stderr = &c.attrs, os.Stderr
-			stdout, err := cmd.StdoutPipe()
+			out, kill, err := c.start([]string{os.Args[0], "-hold", dir})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			said, err := bufio.NewReader(stdout).ReadString('\n')
+			said, err := bufio.NewReader(out).ReadString('\n')
 			if err != nil || said != "it is up\n" {
 				t.Errorf("said %q, %v", said, err)
 			}
-			if err := cmd.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
-			_ = cmd.Wait() // killed
+			kill()
 			gone(t, dir)
 		})
 	}

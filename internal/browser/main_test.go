@@ -9,6 +9,7 @@ import (
 
 	"headwater/internal/browser"
 	"headwater/internal/roottest"
+	"headwater/internal/sandbox"
 )
 
 var (
@@ -21,6 +22,7 @@ var (
 const suite = "trixie"
 
 func TestMain(m *testing.M) {
+	sandbox.RunInit()
 	flag.Parse()
 	if *relock {
 		if err := roottest.Pin(context.Background(), "testdata/headwater.lock", []string{"chromium-headless-shell", "fonts-dejavu-core"}, suite); err != nil {

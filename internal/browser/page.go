@@ -183,7 +183,7 @@ func (p *Page) until(ctx context.Context, what string, try func(*view) (reason s
 				return fmt.Errorf("%s: %w%s", what, err, seen)
 			}
 		}
-		if ended := p.ended(); ended != nil {
+		if ended := p.gone(); ended != nil {
 			return fmt.Errorf("%s: %w", what, ended)
 		}
 		if status := p.watch.refused(); status != "" && seen != nil {
@@ -213,18 +213,18 @@ func moved(err error) bool {
 	return false
 }
 
-// ended tells why there is no page any more, nil if there is.
-func (p *Page) ended() error {
+// gone tells why there is no page any more, nil if there is.
+func (p *Page) gone() error {
 	switch cause := context.Cause(p.ctx); {
 	case cause == nil || errors.Is(cause, errCrashed) || errors.Is(cause, errClosed):
 		return cause
 	default:
-		return fmt.Errorf("Chromium has ended: %w", cause)
+		return ended(cause)
 	}
 }
 
 // why tells why a context of the page's is done: the page's end, or that the caller gave up.
-func (p *Page) why(ctx context.Context) error { return cmp.Or(p.ended(), context.Cause(ctx)) }
+func (p *Page) why(ctx context.Context) error { return cmp.Or(p.gone(), context.Cause(ctx)) }
 
 // settle waits until what was set off has come to rest: no document, script or data is on the way for a moment, or the time is up. What
 // stays open for long, as streams do, holds up a step for that time at most.
