@@ -43,8 +43,21 @@ type Options struct {
 	// Check builds the goals once more, though they are valid, and compares; a difference is a *BuildFailed. The store stays
 	// as it is. What the goals need must be valid, or is made.
 	Check bool
+	// Differs is called for each output that Check finds to be another one, while what was made is still there. Its error takes the
+	// place of the difference. The local engine calls it, from several goroutines; a Nix daemon does not hand out what it made.
+	Differs func(context.Context, Difference) error
 
 	Events event.Sink // nil drops them
+}
+
+// Difference is an output that was not the same when it was built again.
+type Difference struct {
+	Node    *dag.Node
+	Output  string
+	Was, Is nix.Hash // of the NARs: the registered one, and that of what was made
+	WasAt   string   // where the tree is that is valid
+	IsAt    string   // where the one is that was made; it goes when Differs returns
+	LogPath string   // of the second build
 }
 
 // Defaults of Options.

@@ -1,6 +1,7 @@
 package local_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -260,7 +261,19 @@ func TestCheckBuildsAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := l.realise(engine.Options{Cores: 2, Check: true, KeepGoing: true}, same, differs)
+	var told []engine.Difference
+	r, err := l.realise(engine.Options{Cores: 2, Check: true, KeepGoing: true, Differs: func(_ context.Context, d engine.Difference) error {
+		told = append(told, d)
+		was, err := os.ReadFile(d.WasAt)
+		is, err2 := os.ReadFile(d.IsAt)
+		if err := errors.Join(err, err2); err != nil || bytes.Equal(was, is) {
+			t.Errorf("was %q, is %q, %v", was, is, err)
+		}
+		return nil
+	}}, same, differs)
+	if len(told) != 1 || told[0].Node != differs || told[0].Was == told[0].Is || told[0].LogPath != local.LogPath(l.store.Dir(), differs.DrvPath)+".check" {
+		t.Errorf("told %+v", told)
+	}
 	if err == nil || names(r.Realised) != "same" || len(r.Failed) != 1 || r.Failed[0].Node != differs {
 		t.Errorf("%+v, %v", r, err)
 	}

@@ -21,6 +21,18 @@ func LogPath(storeDir string, drvPath nix.StorePath) string {
 	return filepath.Join(storeDir, "nix/var/log/nix/drvs", base[:2], base[2:])
 }
 
+// checkSuffix ends the name of the log of a build that Options.Check asked for.
+const checkSuffix = ".check"
+
+// logPath is where the job's log is written. Building once more leaves the first log as it is.
+func (j *job) logPath() string {
+	p := LogPath(j.Store.Dir(), j.node.DrvPath)
+	if j.check {
+		p += checkSuffix
+	}
+	return p
+}
+
 // buildLog takes what a builder writes: to its file as it is, to the events line by line. It has one writer.
 type buildLog struct {
 	job  *job
@@ -39,7 +51,7 @@ type buildLog struct {
 // openLog begins the log anew. It is written in place, so that it can be read meanwhile; the path's lock sees to it that
 // nobody else writes to it.
 func (j *job) openLog() (*buildLog, error) {
-	l := &buildLog{job: j, path: LogPath(j.Store.Dir(), j.node.DrvPath), left: j.opts.MaxLog}
+	l := &buildLog{job: j, path: j.logPath(), left: j.opts.MaxLog}
 	if err := os.MkdirAll(filepath.Dir(l.path), 0o755); err != nil {
 		return nil, err
 	}

@@ -32,12 +32,8 @@ func (j *job) admit(ctx context.Context, dir string, closure []nix.StorePath) er
 	for _, p := range j.node.Outputs {
 		candidates = append(candidates, p)
 	}
-	wanted := j.missing
-	if j.check {
-		wanted = j.node.Drv.OutputNames()
-	}
 	var outputs []output
-	for _, name := range wanted {
+	for _, name := range j.wanted() {
 		o, err := j.examine(ctx, output{name: name, from: outputAt(dir, j.node.Outputs[name])}, candidates)
 		if err != nil {
 			return err
@@ -58,6 +54,14 @@ func (j *job) admit(ctx context.Context, dir string, closure []nix.StorePath) er
 		return fmt.Errorf("realise %s: %w", j.node.Name, err)
 	}
 	return nil
+}
+
+// wanted are the outputs that are of use, sorted.
+func (j *job) wanted() []string {
+	if j.check {
+		return j.node.Drv.OutputNames()
+	}
+	return j.missing
 }
 
 // examine looks at one output: what it is, whether it may be so, and what it refers to.
@@ -133,17 +137,31 @@ func contentHash(ctx context.Context, at string, ca nix.ContentAddress, found st
 
 // compare is Options.Check: the outputs must be those that are valid.
 func (j *job) compare(ctx context.Context, outputs []output) error {
+	var first error
 	for _, o := range outputs {
 		valid, err := j.Store.Query(ctx, o.info.Path)
 		if err != nil {
 			return fmt.Errorf("check %s: %w", j.node.Name, err)
 		}
-		if valid.NARHash != o.info.NARHash {
-			return j.failed(engine.Differs, fmt.Errorf("output %s is not the same when it is built again: was %s, is %s",
+		if valid.NARHash == o.info.NARHash {
+			continue
+		}
+		if first == nil {
+			first = j.failed(engine.Differs, fmt.Errorf("output %s is not the same when it is built again: was %s, is %s",
 				o.name, valid.NARHash.SRI(), o.info.NARHash.SRI()))
 		}
+		if j.opts.Differs == nil {
+			continue
+		}
+		d := engine.Difference{
+			Node: j.node, Output: o.name, Was: valid.NARHash, Is: o.info.NARHash,
+			WasAt: j.Store.RealPath(valid.Path), IsAt: o.from, LogPath: j.logPath(),
+		}
+		if err := j.opts.Differs(ctx, d); err != nil {
+			return fmt.Errorf("check %s: %w", j.node.Name, err)
+		}
 	}
-	return nil
+	return first
 }
 
 // copyOutputs makes the outputs anew in another folder. A builder with the network may have handed an open file to a process
@@ -153,7 +171,7 @@ func (j *job) copyOutputs(ctx context.Context, dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, name := range j.missing {
+	for _, name := range j.wanted() {
 		p := j.node.Outputs[name]
 		if err := copyTree(ctx, outputAt(dir, p), outputAt(to, p)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return "", err
