@@ -94,7 +94,7 @@ func exitCode(err error, interrupted bool) int {
 		return exitInterrupted
 	case is[*engine.BuildFailed](err), is[*failedCheck](err), is[*cache.DamagedError](err), is[*run.EndedError](err), is[*run.UnhealthyError](err):
 		return exitFailed
-	case is[*usageError](err), is[*recipe.InvalidError](err), is[*recipe.SyntaxError](err), is[*graph.StaleLockError](err), is[*lock.FormatError](err), is[*lock.SyntaxError](err),
+	case is[*usageError](err), is[*recipe.InvalidError](err), is[*recipe.SyntaxError](err), is[*graph.StaleLockError](err), is[*graph.NoFileError](err), is[*lock.FormatError](err), is[*lock.SyntaxError](err),
 		is[*source.BadTreeError](err), is[*inputError](err), is[*export.OccupiedError](err), is[*export.InexpressibleError](err), is[*registry.SettingsError](err), is[*cache.AddressError](err), is[*engine.ContentError](err),
 		is[*obtain.UnknownError](err), is[*obtain.BadArchiveError](err), is[*merge.SyntaxError](err), is[*pathroot.UnfitError](err), is[*pathroot.ChangedError](err), is[*daemon.AddressError](err), is[*pin.UnusedError](err), is[*pin.OtherBytesError](err), is[*verify.AddressError](err), is[*verify.BusyError](err),
 		is[*image.SpecError](err), is[*image.RefError](err), is[*image.OccupiedError](err):

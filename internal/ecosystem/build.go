@@ -38,11 +38,15 @@ func (r DeriveRequest) Dir() string { return path.Join(r.SourceTop(), r.Componen
 // Build makes the component's derivation: a copy of the source, what it uses and downloads laid into it, the recipe's commands
 // (or b's), and the recipe's outputs (or b's) copied to $out.
 func (r DeriveRequest) Build(b Build) (*dag.Node, error) {
-	src, err := r.Source.Node()
-	if err != nil {
-		return nil, err
+	var mounts []dag.Mount
+	if len(r.Component.Src) > 0 || len(r.Component.Download) == 0 { // else it is made of what it downloads alone
+		src, err := r.Source.Node()
+		if err != nil {
+			return nil, err
+		}
+		mounts = []dag.Mount{{From: src, At: r.SourceTop(), Copy: true}}
 	}
-	mounts := []dag.Mount{{From: src, At: r.SourceTop(), Copy: true}}
+	own := len(mounts)
 	for _, u := range r.Uses {
 		at := u.At
 		if !path.IsAbs(at) {
@@ -57,10 +61,10 @@ func (r DeriveRequest) Build(b Build) (*dag.Node, error) {
 		}
 		mounts = append(mounts, dag.Mount{From: n, At: path.Join(r.Dir(), strings.TrimPrefix(a.Name, r.Name+"/")), Copy: true})
 	}
-	for i, outer := range mounts[1:] {
+	for i, outer := range mounts[own:] {
 		// A store path has no place in it for another: what is to have one is a copy.
-		if slices.ContainsFunc(mounts[1:], func(m dag.Mount) bool { return strings.HasPrefix(m.At, outer.At+"/") }) && !outer.Writable {
-			mounts[i+1].Copy = true
+		if slices.ContainsFunc(mounts[own:], func(m dag.Mount) bool { return strings.HasPrefix(m.At, outer.At+"/") }) && !outer.Writable {
+			mounts[own+i].Copy = true
 		}
 	}
 	env := maps.Clone(b.Env)

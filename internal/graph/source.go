@@ -11,6 +11,16 @@ import (
 	"headwater/internal/source"
 )
 
+// NoFileError says that a component's src, or what of it a build step needs, is nothing that the tree has.
+type NoFileError struct {
+	Component string
+	Patterns  []string
+}
+
+func (e *NoFileError) Error() string {
+	return fmt.Sprintf("source of %s: %q select no file of the tree; name what the component is made of in its src", e.Component, e.Patterns)
+}
+
 // componentSource is the ecosystem.Source of one component.
 type componentSource struct {
 	maker     *dag.Maker
@@ -33,7 +43,7 @@ func (c *componentSource) Node(patterns ...string) (*dag.Node, error) {
 		}
 	}
 	if len(sel.Entries()) == 0 {
-		return nil, fmt.Errorf("source of %s: %q select no file", c.component, slices.Concat(c.patterns, patterns))
+		return nil, &NoFileError{Component: c.component, Patterns: slices.Concat(c.patterns, patterns)}
 	}
 	// A few local files are read; there is nothing worth cancelling.
 	hash, err := sel.NARHash(context.Background())

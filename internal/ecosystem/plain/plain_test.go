@@ -9,6 +9,8 @@ import (
 	"headwater/internal/dag"
 	"headwater/internal/ecosystem"
 	"headwater/internal/ecosystem/plain"
+	"headwater/internal/lock"
+	"headwater/internal/nix"
 	"headwater/internal/recipe"
 )
 
@@ -96,6 +98,37 @@ func TestUsesInOneAnother(t *testing.T) {
 	for _, want := range []string{`--bind "$T/.layers/1" '/build/src/server/site'`, "--ro-bind '" + string(nodes[3].Path()) + "' '/build/src/server/site/app.html'"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the way in does not say %s:\n%s", want, text)
+		}
+	}
+}
+
+// What is made of downloads alone has no source; what has a source too sees both.
+func TestDownloadsAlone(t *testing.T) {
+	maker := new(dag.Maker)
+	root, err := maker.Text("root", "root")
+	if err != nil {
+		t.Fatal(err)
+	}
+	src, err := maker.Text("source", "source")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := lock.Artifact{Ecosystem: "url", Name: "fonts/static/a.css", File: "a.css", Hint: "https://files.example/a.css", Hash: nix.Sum(nix.SHA256, []byte("a"))}
+	for _, patterns := range [][]string{nil, {"static"}} {
+		n, err := plain.New().Derive(ecosystem.DeriveRequest{
+			Name: "fonts", Component: recipe.Component{Src: patterns, Download: map[string]string{"static/a.css": file.Hint}},
+			Recipe: &recipe.Recipe{Name: "hello", Release: "1.0"}, Lock: lock.Component{Downloads: []lock.Artifact{file}},
+			Maker: maker, Root: root, Source: tree{src},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := strings.Join(n.Drv.Args, "\n")
+		if has := strings.Contains(text, "'/build/src'"); has != (patterns != nil) {
+			t.Errorf("src %q: a source is laid in: %t\n%s", patterns, has, text)
+		}
+		if !strings.Contains(text, "'/build/src/static/a.css'") {
+			t.Errorf("src %q: the download is not laid in:\n%s", patterns, text)
 		}
 	}
 }
