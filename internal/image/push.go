@@ -40,6 +40,23 @@ type PushOptions struct {
 	Retries  int                                   // after a first failure; default 5
 }
 
+// complete sets what is not said to its default.
+func (o PushOptions) complete() PushOptions {
+	if o.Events == nil {
+		o.Events = event.Discard
+	}
+	if o.Keychain == nil {
+		o.Keychain = authn.NewMultiKeychain()
+	}
+	if o.Wait == 0 {
+		o.Wait = time.Second
+	}
+	if o.Retries == 0 {
+		o.Retries = 5
+	}
+	return o
+}
+
 // Pushed tells what Push did for one reference.
 type Pushed struct {
 	Ref    string // "HOST/NAME:TAG"
@@ -64,10 +81,10 @@ type Ref struct{ tag name.Tag }
 // String is "HOST/NAME:TAG".
 func (r Ref) String() string { return r.tag.Name() }
 
-// RefError says that a text is no reference that can be pushed to.
+// RefError says that a text is no reference of an image that can be pushed to or read.
 type RefError struct{ Ref, Cause string }
 
-func (e *RefError) Error() string { return fmt.Sprintf("push to %q: %s", e.Ref, e.Cause) }
+func (e *RefError) Error() string { return fmt.Sprintf("image reference %q: %s", e.Ref, e.Cause) }
 
 // Hint says what to do.
 func (e *RefError) Hint() string {
@@ -97,23 +114,28 @@ func ParseRef(text, tag string, insecure bool) (Ref, error) {
 	return Ref{parsed}, nil
 }
 
+// ParseImage reads HOST[:PORT]/NAME[:TAG][@DIGEST], where an image is to be read: its repository, and the tag or digest that names it there,
+// of which the digest has precedence. Without both the tag is "latest". The error is a *RefError.
+func ParseImage(text string, insecure bool) (ref Ref, tagOrDigest string, err error) {
+	at, digest, pinned := strings.Cut(text, "@")
+	if ref, err = ParseRef(at, name.DefaultTag, insecure); err != nil {
+		return Ref{}, "", &RefError{text, err.(*RefError).Cause}
+	}
+	if !pinned {
+		return ref, ref.tag.TagStr(), nil
+	}
+	if _, err := v1.NewHash(digest); err != nil {
+		return Ref{}, "", &RefError{text, err.Error()}
+	}
+	return ref, digest, nil
+}
+
 // Push brings an image to registries: what is there is neither packed nor sent, and what another repository of the same registry was given
 // before is asked for by name. Blobs go before the manifest, so a tag never names what is not whole. Afterwards each tag is read again and
 // compared. What fails for a reason that may pass is tried again, a blob from its start. The error is an *Error or a *DamagedError; what was
 // pushed before it is returned as well.
 func Push(ctx context.Context, img *Image, refs []Ref, o PushOptions) ([]Pushed, error) {
-	if o.Events == nil {
-		o.Events = event.Discard
-	}
-	if o.Keychain == nil {
-		o.Keychain = authn.NewMultiKeychain()
-	}
-	if o.Wait == 0 {
-		o.Wait = time.Second
-	}
-	if o.Retries == 0 {
-		o.Retries = 5
-	}
+	o = o.complete()
 	way := transport(o)
 	var done []Pushed
 	for _, ref := range refs {
