@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
 	"headwater/internal/atomicfile"
@@ -26,9 +27,9 @@ import (
 // imageOptions are the flags of image.
 type imageOptions struct {
 	buildOptions
+	signOptions
 	oci         string
 	archive     string
-	sbom        string
 	push        []string
 	compression string
 	insecure    bool
@@ -60,11 +61,11 @@ and podman login.`,
 		Args: maxArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.image(cmd.Context(), args, o) },
 	}
-	o.flags(cmd)
+	o.buildOptions.flags(cmd)
+	o.signOptions.flags(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.oci, "oci", "", "write it to this folder, as an OCI layout")
 	f.StringVar(&o.archive, "archive", "", "write it to this file, for docker load")
-	f.StringVar(&o.sbom, "sbom", "", "write what it is made of to this file: as SPDX if it ends in .spdx.json, else as CycloneDX")
 	f.StringArrayVar(&o.push, "push", nil, "push it to REF; may be repeated")
 	f.StringVar(&o.compression, "compression", string(image.Gzip), "of layers: gzip or zstd")
 	f.BoolVar(&o.insecure, "insecure", false, "push also without TLS, or where nobody vouches for the certificate")
@@ -92,13 +93,17 @@ func (a *app) image(ctx context.Context, args []string, o imageOptions) error {
 	if err != nil {
 		return err
 	}
+	told, err := a.readStatements(o, g)
+	if err != nil {
+		return err
+	}
 	return a.withPackage(ctx, p, g, o.buildOptions, nil, func(b *builder) error {
-		return a.makeImage(ctx, b, p, g, spec, compression, refs, o)
+		return a.makeImage(ctx, b, p, g, spec, compression, refs, told, o)
 	})
 }
 
 // makeImage makes the image of what is built and brings it to where it was asked for.
-func (a *app) makeImage(ctx context.Context, b *builder, p *project, g *graph.Graph, spec image.Spec, c image.Compression, refs []image.Ref, o imageOptions) (err error) {
+func (a *app) makeImage(ctx context.Context, b *builder, p *project, g *graph.Graph, spec image.Spec, c image.Compression, refs []image.Ref, told *statements, o imageOptions) (err error) {
 	layers, err := image.OpenLayers(ctx, b.store)
 	if err != nil {
 		return err
@@ -118,10 +123,9 @@ func (a *app) makeImage(ctx context.Context, b *builder, p *project, g *graph.Gr
 			return err
 		}
 	}
-	if o.sbom != "" {
-		if err := b.writeMaterials(ctx, p, g, spec, o.engine, o.sbom); err != nil {
-			return err
-		}
+	documents, signed, err := b.tell(ctx, told, p, g, spec, img, o)
+	if err != nil {
+		return err
 	}
 	var pushed []image.Pushed
 	if len(refs) > 0 {
@@ -129,15 +133,19 @@ func (a *app) makeImage(ctx context.Context, b *builder, p *project, g *graph.Gr
 		if err != nil {
 			return err
 		}
-		pushed, err = image.Push(ctx, img, refs, image.PushOptions{
+		way := image.PushOptions{
 			Keychain: authn.DefaultKeychain, Proxy: reg.Proxy, Agent: "headwater/" + version(), Insecure: o.insecure, Events: b.events,
-		})
+		}
+		pushed, err = image.Push(ctx, img, refs, way)
 		a.tellPushed(b, pushed)
 		if err != nil {
 			return err
 		}
+		if err := b.attach(ctx, img, refs, told.signer, documents, signed, way); err != nil {
+			return err
+		}
 	}
-	if err := recordImage(rootLink(b.store, p)+".image", g.Package.Path(), img, pushed); err != nil {
+	if err := recordImage(rootLink(b.store, p)+imageRecordSuffix, g.Package.Path(), img, spec, c, pushed); err != nil {
 		return err
 	}
 	return a.imageResult(img, pushed)
@@ -178,13 +186,49 @@ func pushedLines(pushed []image.Pushed) []pushedLine {
 	return lines
 }
 
-// recordImage notes, beside the link to a project's last build, what its last image is and where it was pushed.
-func recordImage(file string, pkg nix.StorePath, img *image.Image, pushed []image.Pushed) error {
-	data, err := json.Marshal(map[string]any{"v": 1, "package": pkg, "digest": img.Hash, "name": img.Title, "pushed": pushedLines(pushed)})
+// imageRecord is what is kept of a project's last image, beside the link to its last build: what it is, and what it takes to make it again.
+type imageRecord struct {
+	V           int               `json:"v"`
+	Package     nix.StorePath     `json:"package"`
+	Digest      v1.Hash           `json:"digest"`
+	Name        string            `json:"name"`
+	Layers      []v1.Hash         `json:"layers"`
+	Compression image.Compression `json:"compression"`
+	Created     time.Time         `json:"created"` // zero: the epoch
+	Labels      map[string]string `json:"labels"`
+	Pushed      []pushedLine      `json:"pushed"`
+}
+
+// imageRecordSuffix follows the link's name.
+const imageRecordSuffix = ".image"
+
+// recordImage notes a project's last image and where it was pushed.
+func recordImage(file string, pkg nix.StorePath, img *image.Image, spec image.Spec, c image.Compression, pushed []image.Pushed) error {
+	layers, err := layerDigests(img)
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(imageRecord{
+		V: 1, Package: pkg, Digest: img.Hash, Name: img.Title, Layers: layers, Compression: c, Created: spec.Created, Labels: spec.Labels, Pushed: pushedLines(pushed),
+	})
 	if err != nil {
 		return err
 	}
 	return atomicfile.Write(file, append(data, '\n'), 0o644)
+}
+
+func layerDigests(img v1.Image) ([]v1.Hash, error) {
+	layers, err := img.Layers()
+	if err != nil {
+		return nil, err
+	}
+	list := make([]v1.Hash, len(layers))
+	for i, l := range layers {
+		if list[i], err = l.Digest(); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
 }
 
 func parseRefs(texts []string, version string, insecure bool) ([]image.Ref, error) {

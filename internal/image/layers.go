@@ -53,8 +53,14 @@ type record struct {
 }
 
 // OpenLayers opens the folder beside a store.
-func OpenLayers(ctx context.Context, s *store.Store) (*Layers, error) {
-	l := layersOf(s)
+func OpenLayers(ctx context.Context, s *store.Store) (*Layers, error) { return open(ctx, layersOf(s)) }
+
+// OpenLayersIn opens a folder of the caller's own: in an empty one, all that is asked for is packed anew.
+func OpenLayersIn(ctx context.Context, s *store.Store, dir string) (*Layers, error) {
+	return open(ctx, &Layers{dir: dir, store: s})
+}
+
+func open(ctx context.Context, l *Layers) (*Layers, error) {
 	if err := os.MkdirAll(l.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open layers: %w", err)
 	}
@@ -178,6 +184,9 @@ func (l *Layers) write(name string, r *record) error {
 	}
 	return nil
 }
+
+// File is where a layer's compressed bytes are, or would be.
+func (l *Layers) File(digest v1.Hash) string { return l.blob(digest) }
 
 func (l *Layers) blob(digest v1.Hash) string { return filepath.Join(l.dir, digest.Hex) }
 

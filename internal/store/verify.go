@@ -20,9 +20,10 @@ import (
 
 // VerifyOptions say how closely to look.
 type VerifyOptions struct {
-	Contents bool // hash every valid path and every shared file, and look at modes and times
-	Repair   bool // make invalid what is gone or damaged, with all that refers to it; delete damaged links; restore modes and times
-	Workers  int  // paths hashed at once; 0 means one per processor
+	Contents bool            // hash every valid path and every shared file, and look at modes and times
+	Repair   bool            // make invalid what is gone or damaged, with all that refers to it; delete damaged links; restore modes and times
+	Workers  int             // paths hashed at once; 0 means one per processor
+	Only     []nix.StorePath // look at these of the valid paths alone, not at leftovers and shared files; nil means all
 
 	Checked func(nix.StorePath) // told of each path that was looked at, one call at a time; may be nil
 }
@@ -106,13 +107,22 @@ func (v *verifier) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if v.opts.Only != nil {
+		only := map[nix.StorePath]bool{}
+		for _, p := range v.opts.Only {
+			only[p] = true
+		}
+		infos = slices.DeleteFunc(infos, func(info PathInfo) bool { return !only[info.Path] })
+	}
 	if err := v.each(ctx, len(infos), func(i int) error { return v.path(ctx, infos[i]) }); err != nil {
 		return err
 	}
-	if err := v.leftovers(ctx); err != nil {
-		return err
+	if v.opts.Only == nil {
+		if err := v.leftovers(ctx); err != nil {
+			return err
+		}
 	}
-	if v.opts.Contents {
+	if v.opts.Contents && v.opts.Only == nil {
 		if err := v.links(ctx); err != nil {
 			return err
 		}

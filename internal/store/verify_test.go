@@ -140,6 +140,20 @@ func TestVerifyWithoutContents(t *testing.T) {
 	}
 }
 
+// Of some paths alone nothing is said of others.
+func TestVerifyOnly(t *testing.T) {
+	s := open(t, storetest.Dir(t))
+	whole, torn := install(t, s, "whole", map[string]string{"": "x"}), install(t, s, "torn", map[string]string{"": "y"})
+	tear(t, s.RealPath(torn))
+	makeTree(t, filepath.Join(s.Dir(), nix.StoreDir), map[string]string{"junk": ""})
+	for only, want := range map[nix.StorePath]int{whole: 0, torn: 1} {
+		r, err := s.Verify(t.Context(), store.VerifyOptions{Contents: true, Only: []nix.StorePath{only}})
+		if err != nil || r.Paths != 1 || len(r.Problems) != want || len(r.Leftovers) > 0 {
+			t.Errorf("%s: %+v, %v", only, r, err)
+		}
+	}
+}
+
 func TestVerifyListsLeftovers(t *testing.T) {
 	s := open(t, storetest.Dir(t))
 	install(t, s, "p", map[string]string{"": "x"})
