@@ -4,11 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"headwater/internal/atomicfile"
 	"headwater/internal/dag"
 	"headwater/internal/engine"
 	"headwater/internal/event"
@@ -34,7 +32,7 @@ that is set.`,
 			return a.sbom(cmd.Context(), args, o, format)
 		},
 	}
-	o.flags(cmd)
+	o.buildOptions.flags(cmd)
 	cmd.Flags().StringVar(&format, "format", "cyclonedx", "cyclonedx (1.6) or spdx (2.3), in JSON")
 	return cmd
 }
@@ -92,21 +90,4 @@ func (b *builder) materials(ctx context.Context, p *project, g *graph.Graph, spe
 		b.events(event.Message{Level: event.Warning, Text: fmt.Sprintf("bill of materials: it cannot be told where %d files of the image are from, such as %s", n, doc.Leftovers[0])})
 	}
 	return doc, nil
-}
-
-// writeMaterials writes what an image is made of to a file: as SPDX if it is named so, "….spdx.json", else as CycloneDX.
-func (b *builder) writeMaterials(ctx context.Context, p *project, g *graph.Graph, spec image.Spec, o engine.Options, file string) error {
-	doc, err := b.materials(ctx, p, g, spec, o)
-	if err != nil {
-		return err
-	}
-	format := "cyclonedx"
-	if strings.HasSuffix(file, ".spdx.json") {
-		format = "spdx"
-	}
-	data, err := doc.Write(format)
-	if err != nil {
-		return err
-	}
-	return atomicfile.Write(file, data, 0o644)
 }

@@ -81,6 +81,9 @@ type Ref struct{ tag name.Tag }
 // String is "HOST/NAME:TAG".
 func (r Ref) String() string { return r.tag.Name() }
 
+// Repository is "HOST/NAME".
+func (r Ref) Repository() string { return r.tag.Context().Name() }
+
 // RefError says that a text is no reference of an image that can be pushed to or read.
 type RefError struct{ Ref, Cause string }
 
