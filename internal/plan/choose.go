@@ -113,6 +113,10 @@ func chooseImage(t *Tree, o Options, notes *Notes) (*candidate, error) {
 		x.rank = c.rank(x)
 	}
 	slices.SortStableFunc(all, func(a, b *candidate) int { order, _ := a.rank.compare(b.rank); return order })
+	if r := all[0].rank; o.Dockerfile == "" && !r.own && !(r.starts && r.makes) { // to develop in, or for tests
+		notes.Remark(fmt.Sprintf("%s is not how the service ships: %s", all[0].name(), Aside(all[0].image.name)), Evidence{File: all[0].image.name})
+		return nil, nil
+	}
 	best, err := c.prepared(all[0])
 	if err != nil {
 		return nil, err

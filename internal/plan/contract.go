@@ -154,6 +154,9 @@ func (a *assembly) user() {
 			return
 		}
 	}
+	if a.stage.Evidence.File == unwrittenName {
+		return // there is no image that says it
+	}
 	a.Notes.Remark(fmt.Sprintf("the image runs as root; here the service runs as the ordinary user %s", recipe.DefaultUser), e)
 }
 

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -41,13 +40,17 @@ func New(t *Tree, o Options) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	var u *unwritten
 	if best == nil {
-		p.Ask(Question{About: "package", Ask: "no Dockerfile says how the service is put together", Main: true, Looked: []Evidence{{
-			Rule: fmt.Sprintf("%d files, none named Dockerfile, Containerfile, Dockerfile.*, Dockerfile-* or *.dockerfile", len(t.Files())),
-		}}})
-		return p, nil
+		if best, u, err = writeImage(t, o, &p.Notes); err != nil || best == nil {
+			return p, err
+		}
+		defer func() { u.settle(p) }()
 	}
 	a := assemble(best, o, &p.Notes)
+	if u != nil {
+		u.complete(a)
+	}
 	p.Recipe, p.Evidence = a.recipe, a.evidence
 	for _, r := range o.Recognisers {
 		if reviewer, ok := r.(Reviewer); ok {
