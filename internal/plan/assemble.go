@@ -23,7 +23,6 @@ type assembly struct {
 	requesting map[*Build]bool   // builds in work: one that needs itself is no build
 	args       []string          // of the main process, as the image has them
 	main       string            // name of that process
-	database   string            // name of the service that is the database, "" if there is none
 }
 
 func assemble(x *candidate, o Options, notes *Notes) *assembly {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"headwater/internal/recipe"
+	"headwater/internal/service"
 )
 
 // composed is the compose file that starts the image that is planned, and which of its services are that image.
@@ -100,12 +101,15 @@ func repository(image string) string {
 	return name
 }
 
-// kindOfService tells what a well-known image is: "postgresql", or another name that nothing here starts; "" if it is no such image.
+// kindOfService tells what a well-known image is: a kind of package service's, or another name that nothing here starts; "" if it is no
+// such image.
 func kindOfService(image string) string {
-	switch name := repository(image); name {
-	case "postgres", "postgresql", "postgis", "pgvector", "timescaledb", "pgautoupgrade", "postgres-ha":
-		return "postgresql"
-	case "redis", "valkey", "keydb", "dragonfly", "memcached", "mysql", "mariadb", "mongo", "mongodb", "rabbitmq", "nats", "kafka", "elasticsearch", "opensearch", "meilisearch", "typesense", "minio",
+	name := repository(image)
+	if kind, _, ok := service.ImageOf(name); ok {
+		return kind.Facts().Name
+	}
+	switch name {
+	case "redis-stack", "redis-stack-server", "memcached", "mongo", "mongodb", "rabbitmq", "nats", "kafka", "elasticsearch", "opensearch", "meilisearch", "typesense", "minio",
 		"clickhouse", "clickhouse-server", "nginx", "traefik", "caddy", "haproxy", "mailhog", "mailpit", "adminer", "pgadmin4", "prometheus", "grafana", "loki", "watchtower", "postgres-backup-local", "pgbouncer",
 		"openldap", "dex", "keycloak", "authelia", "docker-socket-proxy", "busybox", "alpine", "chrome", "browserless", "gotenberg", "tika", "apprise":
 		return name
@@ -127,30 +131,45 @@ func (c *composed) once(name string) bool {
 
 // services are those that the image needs, and the environment by which it finds them.
 func (a *assembly) services(c *composed) {
-	database := ""
+	var found []attached
+	databases := 0
 	for _, name := range slices.Sorted(maps.Keys(c.file.Services)) {
-		kind := kindOfService(c.file.Services[name].Image)
+		s := c.file.Services[name]
+		kind, image, known := service.ImageOf(repository(s.Image))
 		e := c.file.evidence(name, "")
+		// A database need not be named: an application may look for it at its usual place.
+		first := known && slices.Contains(kind.Facts().Values, service.Database) && databases == 0
 		switch {
-		case slices.Contains(c.ours, name) || kind == "" && c.file.Services[name].Image == "":
-		case kind == "postgresql" && database == "":
-			database = name
-			a.postgresql(name, c.file.Services[name].Image, e)
-		case !c.needs(name):
-		case kind == "postgresql":
-			a.Notes.Ask(Question{About: "services", Ask: fmt.Sprintf("the compose file has a second PostgreSQL, %s; is it needed?", name), Looked: []Evidence{e}})
+		case slices.Contains(c.ours, name) || s.Image == "":
+		case !first && !c.needs(name):
+		case known && (first || !slices.Contains(kind.Facts().Values, service.Database)):
+			if first {
+				databases++
+			}
+			found = append(found, attachedOf(c.file, name, kind))
+			a.attach(name, s.Image, kind, image, e)
+		case known:
+			a.Notes.Ask(Question{About: "services", Ask: fmt.Sprintf("the compose file has a second database, %s, a %s; is it needed?", name, kind.Facts().Title), Looked: []Evidence{e}})
 		default:
-			a.Notes.Ask(Question{About: "services", Ask: fmt.Sprintf("the compose file has a service %s of the image %s, which Headwater does not start; where is one?", name, c.file.Services[name].Image), Looked: []Evidence{e}})
+			a.Notes.Ask(Question{About: "services", Ask: fmt.Sprintf("the compose file has a service %s of the image %s, which Headwater does not start; where is one?", name, s.Image), Looked: []Evidence{e}})
 		}
 	}
 	main := a.mainService(c)
 	for _, name := range c.ours {
 		if name == main || c.once(name) {
-			a.composeEnv(c, name, database)
+			a.composeEnv(c, name, found)
 		}
 	}
 	if main != "" {
-		a.composeEnv(c, main, database) // where both say something, the main process's
+		a.composeEnv(c, main, found) // where both say something, the main process's
+	}
+	for _, name := range c.ours {
+		if name != main && !c.once(name) {
+			a.composeLinks(c, name, found)
+		}
+	}
+	for _, d := range found {
+		d.settle(a.recipe.Services[ComponentName(d.host)].Env)
 	}
 }
 
@@ -175,17 +194,27 @@ func (a *assembly) mainService(c *composed) string {
 	return ""
 }
 
-// postgresql adds the service and its root. Debian trixie has version 17; data are new, so another version only has to be named.
-func (a *assembly) postgresql(name, image string, e Evidence) {
-	const have = "17"
-	_, tag, _ := strings.Cut(path.Base(interpolate(image, known(nil))), ":")
-	if m := versionPattern.FindStringSubmatch(tag); m != nil && !strings.HasPrefix(m[1], have) {
-		a.Notes.Remark(fmt.Sprintf("the compose file has PostgreSQL %s; Debian's %s is planned", m[1], have), e)
+// attach adds a service and its root. Data are new, so that another version than the compose file's only has to be named.
+func (a *assembly) attach(name, of string, kind service.Kind, image service.Image, e Evidence) {
+	facts := kind.Facts()
+	_, tag, _ := strings.Cut(path.Base(interpolate(of, known(nil))), ":")
+	switch m := versionPattern.FindStringSubmatch(tag); {
+	case image.Product != "":
+		a.Notes.Remark(fmt.Sprintf("the compose file has %s; Debian's %s is planned in its place", image.Name, image.Product), e)
+	case m != nil && image.Version != "" && !strings.HasPrefix(m[1], image.Version):
+		a.Notes.Remark(fmt.Sprintf("the compose file has %s %s; Debian's %s is planned", facts.Title, m[1], image.Version), e)
 	}
-	a.recipe.Roots["postgresql"] = recipe.Root{Suites: suitesOf("trixie"), Packages: []string{"postgresql-" + have}}
-	a.recipe.Services = map[string]recipe.Service{ComponentName(name): {Kind: "postgresql", Root: "postgresql", Env: map[string]string{}}}
-	a.database = ComponentName(name)
-	a.prove("roots.postgresql", e)
+	root := facts.Name
+	packages := slices.Sorted(slices.Values(image.Packages))
+	if old, ok := a.recipe.Roots[root]; ok && !slices.Equal(old.Packages, packages) {
+		root = facts.Name + "-" + ComponentName(name)
+	}
+	a.recipe.Roots[root] = recipe.Root{Suites: suitesOf("trixie"), Packages: packages}
+	if a.recipe.Services == nil {
+		a.recipe.Services = map[string]recipe.Service{}
+	}
+	a.recipe.Services[ComponentName(name)] = recipe.Service{Kind: facts.Name, Root: root, Env: map[string]string{}}
+	a.prove("roots."+root, e)
 	a.prove("services."+ComponentName(name), e)
 }
 
@@ -198,21 +227,16 @@ func secretValue(v string) bool {
 	return v != "" && err != nil && v[0] != '/' && !slices.Contains([]string{"true", "false", "yes", "no", "on", "off"}, strings.ToLower(v))
 }
 
-// composeEnv takes over what a service of the compose file sets: what leads to the database goes to that, what must be given becomes
+// composeEnv takes over what a service of the compose file sets: what leads to a service goes to that, what must be given becomes
 // a secret, and so does what is named like one, since a value that everybody can read is none; what else has a value or a default is set.
-func (a *assembly) composeEnv(c *composed, name, database string) {
-	db := databaseOf(c.file, database)
+func (a *assembly) composeEnv(c *composed, name string, found []attached) {
 	for _, entry := range c.file.Services[name].Environment {
 		k, raw, given := strings.Cut(entry, "=")
 		e := c.file.evidence(name, "environment "+k)
 		if !variableName.MatchString(k) || !given {
 			continue
 		}
-		if text, ok := db.template(k, raw); ok && database != "" {
-			s := a.recipe.Services[a.database]
-			s.Env[k] = text
-			delete(a.recipe.Package.Env, k)
-			a.prove("services."+a.database+".env."+k, e)
+		if a.link(found, k, raw, e) {
 			continue
 		}
 		required, value := false, interpolate(raw, func(n, op, word string) string {
@@ -239,63 +263,26 @@ func (a *assembly) composeEnv(c *composed, name, database string) {
 	}
 }
 
-// database is how the compose file sets its database up, as written there.
-type database struct {
-	host, user, password, name string
-}
-
-func databaseOf(f *composeFile, service string) database {
-	d := database{host: service}
-	for _, entry := range f.Services[service].Environment {
-		k, v, _ := strings.Cut(entry, "=")
-		switch {
-		case strings.HasSuffix(k, "_USER") || strings.HasSuffix(k, "_USERNAME"):
-			d.user = v
-		case strings.HasSuffix(k, "_PASSWORD"):
-			d.password = v
-		case strings.HasSuffix(k, "_DB") || strings.HasSuffix(k, "_DATABASE"):
-			d.name = v
+// composeLinks takes over what a further process alone is told of services: all processes have one environment.
+func (a *assembly) composeLinks(c *composed, name string, found []attached) {
+	for _, entry := range c.file.Services[name].Environment {
+		k, raw, given := strings.Cut(entry, "=")
+		_, set := a.recipe.Package.Env[k]
+		if variableName.MatchString(k) && given && !set && !slices.Contains(a.recipe.Package.Secrets, k) {
+			a.link(found, k, raw, c.file.evidence(name, "environment "+k))
 		}
 	}
-	return d
 }
 
-// template is a value that leads to the database, with what the launcher puts in; ok is false for any other value.
-func (d database) template(key, raw string) (text string, ok bool) {
-	if d.host == "" {
-		return "", false
+// link adds a variable to the service that its value leads to; it reports whether there is one.
+func (a *assembly) link(found []attached, k, raw string, e Evidence) bool {
+	to, text, ok := leads(found, k, raw)
+	if ok {
+		a.recipe.Services[to].Env[k] = text
+		delete(a.recipe.Package.Env, k)
+		a.prove("services."+to+".env."+k, e)
 	}
-	host := regexp.QuoteMeta(d.host)
-	url := regexp.MustCompile(`^([a-zA-Z0-9+]+://)(?:.*@)?` + host + `(?::[0-9]+)?(?:/([^?]*))?(\?.*)?$`)
-	if m := url.FindStringSubmatch(interpolate(raw, known(nil))); m != nil {
-		return m[1] + "${user}:${password}@${host}:${port}/${database}" + m[3], true
-	}
-	if strings.Contains(raw, "host="+d.host) {
-		text := regexp.MustCompile(`\b(host|port|user|password|dbname)=\S*`).ReplaceAllStringFunc(raw, func(s string) string {
-			k, _, _ := strings.Cut(s, "=")
-			return k + "=${" + map[string]string{"dbname": "database"}[k] + strings.TrimPrefix(k, "dbname") + "}"
-		})
-		if !strings.Contains(text, "port=") {
-			text += " port=${port}"
-		}
-		return text, true
-	}
-	value := interpolate(raw, known(nil))
-	switch upper := strings.ToUpper(key); {
-	case value == d.host:
-		return "${host}", true
-	case value == d.host+":5432":
-		return "${host}:${port}", true
-	case value == "5432" && strings.Contains(upper, "PORT"):
-		return "${port}", true
-	case same(raw, d.password) && strings.Contains(upper, "PASS"):
-		return "${password}", true
-	case same(raw, d.user) && strings.Contains(upper, "USER"):
-		return "${user}", true
-	case (same(raw, d.name) || d.name == "" && same(raw, d.user)) && (strings.Contains(upper, "DB") || strings.Contains(upper, "NAME") || strings.Contains(upper, "DATABASE")) && !strings.Contains(upper, "USER"):
-		return "${database}", true
-	}
-	return "", false
+	return ok
 }
 
 // same tells whether two values of a compose file are the same variable or the same text.

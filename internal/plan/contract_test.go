@@ -76,23 +76,88 @@ services:
 	}
 	if diff := cmp.Diff(map[string]recipe.Service{"db": {
 		Kind: "postgresql", Root: "postgresql", Env: map[string]string{"DATABASE_URL": "postgresql://${user}:${password}@${host}:${port}/${database}?sslmode=disable"},
-	}}, p.Recipe.Services); diff != "" {
+	}, "cache": {Kind: "redis", Root: "redis", Env: map[string]string{"QUEUE": "redis://:${password}@${host}:${port}"}}}, p.Recipe.Services); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff(map[string]recipe.Root{
 		"runtime":    {Suites: []string{"trixie", "trixie-security"}, Packages: []string{"ca-certificates", "python3", "tzdata"}},
 		"postgresql": {Suites: []string{"trixie", "trixie-security"}, Packages: []string{"postgresql-17"}},
+		"redis":      {Suites: []string{"trixie", "trixie-security"}, Packages: []string{"redis-server"}},
 	}, p.Recipe.Roots); diff != "" {
 		t.Error(diff)
 	}
 	if p.Recipe.Name != "thing" || p.Recipe.Release != "2.5.0" {
 		t.Errorf("%s %s", p.Recipe.Name, p.Recipe.Release)
 	}
-	if !about(p, "services") { // the worker's cache
+	if about(p, "services") {
 		t.Errorf("%+v", p.Questions)
 	}
 	if e := p.Evidence["package.user"]; len(e) != 1 || e[0].Line != 8 {
 		t.Errorf("%v", e)
+	}
+}
+
+// What leads to each kind of service is told from what only looks like it.
+func TestServices(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, services, env string
+		want                map[string]recipe.Service
+		plain               map[string]string
+		asks                string
+	}{
+		{
+			"no password anywhere", "redis: {image: 'redis:7-alpine'}", "APP_REDIS__HOST: redis, APP_REDIS__PORT: '6379', CACHE_URL: redis://redis:6379/1, SESSION_DRIVER: redis",
+			map[string]recipe.Service{"redis": {Kind: "redis", Root: "redis", Env: map[string]string{"APP_REDIS__HOST": "${host}", "APP_REDIS__PORT": "${port}", "CACHE_URL": "redis://${host}:${port}/1"}}},
+			map[string]string{"SESSION_DRIVER": "redis"}, "",
+		},
+		{
+			"a password as an argument", "cache: {image: valkey/valkey:8, command: valkey-server --requirepass abcdefgh}", "REDIS_ADDR: 'cache:6379', REDIS_PASSWORD: abcdefgh, QUEUE: 'redis://:abcdefgh@cache/2'",
+			map[string]recipe.Service{"cache": {Kind: "redis", Root: "redis", Env: map[string]string{"REDIS_ADDR": "${host}:${port}", "REDIS_PASSWORD": "${password}", "QUEUE": "redis://:${password}@${host}:${port}/2"}}},
+			nil, "",
+		},
+		{
+			"parts", "mysql: {image: 'mysql:8', environment: {MYSQL_ROOT_PASSWORD: r00troot, MYSQL_USER: u, MYSQL_PASSWORD: secretly, MYSQL_DATABASE: d}}",
+			"DB_TYPE: mysql, DB_HOST: mysql, DB_USER: u, DB_PASSWORD: secretly, DB_NAME: d, DSN: 'u:secretly@tcp(mysql:3306)/d?parseTime=true'",
+			map[string]recipe.Service{"mysql": {Kind: "mariadb", Root: "mariadb", Env: map[string]string{
+				"DB_HOST": "${host}", "DB_USER": "${user}", "DB_PASSWORD": "${password}", "DB_NAME": "${database}", "DSN": "${user}:${password}@tcp(${host}:${port})/${database}?parseTime=true",
+			}}},
+			map[string]string{"DB_TYPE": "mysql"}, "",
+		},
+		{
+			"as root", "db: {image: mariadb, environment: {MARIADB_ROOT_PASSWORD: secretly, MARIADB_DATABASE: d}}", "DB_HOST: db, DB_USER: root, DB_PASS: secretly, DB_DATABASE: d",
+			map[string]recipe.Service{"db": {Kind: "mariadb", Root: "mariadb", Env: map[string]string{"DB_HOST": "${host}", "DB_USER": "${user}", "DB_PASS": "${password}", "DB_DATABASE": "${database}"}}}, nil, "",
+		},
+		{
+			"two of both", "a: {image: redis}, b: {image: keydb}, c: {image: redis}, db: {image: postgres}, old: {image: mariadb}, m: {image: memcached}", "ONE: 'redis://a', TWO: 'redis://b', DB: 'postgres://u:p@db/x', OLD: 'mysql://old/x', M: 'm:11211'",
+			map[string]recipe.Service{
+				"a":  {Kind: "redis", Root: "redis", Env: map[string]string{"ONE": "redis://:${password}@${host}:${port}"}},
+				"b":  {Kind: "redis", Root: "redis-b", Env: map[string]string{"TWO": "redis://:${password}@${host}:${port}"}},
+				"db": {Kind: "postgresql", Root: "postgresql", Env: map[string]string{"DB": "postgres://${user}:${password}@${host}:${port}/${database}"}},
+			},
+			map[string]string{"OLD": "mysql://old/x", "M": "m:11211"}, "services",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := planned(t, "Dockerfile", "FROM debian\nCOPY run /app/run\nCMD [\"/app/run\"]\nEXPOSE 8080\n", "run", "",
+				"compose.yml", "services: {app: {build: ., environment: {"+c.env+"}}, "+c.services+"}\n")
+			if diff := cmp.Diff(c.want, p.Recipe.Services); diff != "" {
+				t.Error(diff)
+			}
+			if len(c.plain) > 0 || len(p.Recipe.Package.Env) > 0 {
+				if diff := cmp.Diff(c.plain, p.Recipe.Package.Env); diff != "" {
+					t.Error(diff)
+				}
+			}
+			if about(p, "services") != (c.asks != "") {
+				t.Errorf("%+v", p.Questions)
+			}
+			for name, s := range p.Recipe.Services {
+				if len(p.Evidence["services."+name]) == 0 || len(p.Evidence["roots."+s.Root]) == 0 {
+					t.Errorf("no evidence of %s", name)
+				}
+			}
+		})
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"headwater/internal/nix"
+	"headwater/internal/service"
 )
 
 // MaxSize is the largest headwater.yaml that Parse reads, in bytes.
@@ -92,10 +93,7 @@ func (r *Recipe) Check() []string {
 	c.cycles()
 	c.pkg(r.Package)
 	for name, s := range sorted(r.Services) {
-		if s.Kind != "postgresql" {
-			c.addf("services."+name+".kind", "%q is not known (there is: postgresql)", s.Kind)
-		}
-		c.runtime("services."+name+".root", s.Root)
+		c.service("services."+name, s)
 	}
 	c.checks()
 	for key, by := range sorted(r.Replace) {
@@ -166,6 +164,18 @@ func (c *checker) runtime(where, name string) {
 	c.root(where, name)
 	if len(c.recipe.Roots[name].Paths) > 0 {
 		c.addf(where, "root %q is made of store paths, which can be built in; what runs needs a root of Debian packages", name)
+	}
+}
+
+func (c *checker) service(at string, s Service) {
+	c.runtime(at+".root", s.Root)
+	kind, ok := service.Find(s.Kind)
+	if !ok {
+		c.addf(at+".kind", "%q is not known (there are: %s)", s.Kind, strings.Join(service.Names(), ", "))
+		return
+	}
+	for _, name := range kind.Facts().Unknown(s.Env) {
+		c.addf(at+".env", "%s has no ${%s}", s.Kind, name)
 	}
 }
 

@@ -73,6 +73,8 @@ func TestParseRefuses(t *testing.T) {
 		"name no path can use": {"name: hello", "name: he/llo", "name: "},
 		"port out of range":    {"port: 8000", "port: 80000", "package.processes.server.port"},
 		"health without port":  {"port: 8000, ", "", "package.processes.server.health"},
+		"unknown service":      {"package:\n", "services: {db: {kind: oracle, root: build}}\npackage:\n", `services.db.kind: "oracle" is not known (there are: mariadb, postgresql, redis)`},
+		"unknown value":        {"package:\n", "services: {db: {kind: redis, root: build, env: {A: '${user}'}}}\npackage:\n", "services.db.env: redis has no ${user}"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if !strings.Contains(small, c.old) {

@@ -90,7 +90,7 @@ type Process struct {
 
 // Service is something the package needs at run time, started out of a pinned root.
 type Service struct {
-	Kind string            `yaml:"kind"` // "postgresql"
+	Kind string            `yaml:"kind"` // "postgresql": one of package service's
 	Root string            `yaml:"root"`
-	Env  map[string]string `yaml:"env,omitempty"` // what it adds to the package's environment; ${host} ${port} ${user} ${password} ${database} are replaced
+	Env  map[string]string `yaml:"env,omitempty"` // what it adds to the package's environment; ${host} ${port} ${password}, and ${user} ${database} of a database, are replaced
 }

@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"headwater/internal/recipe"
+	"headwater/internal/service"
 )
 
 func compiled(t *testing.T) *jsonschema.Schema {
@@ -70,6 +71,17 @@ func TestSchemaHasTheTypesKeys(t *testing.T) {
 		if diff := cmp.Diff(keysOf(c.value), slices.Sorted(maps.Keys(c.schema.Properties))); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
+	}
+}
+
+// The schema has the kinds of services that there are.
+func TestSchemaHasTheKinds(t *testing.T) {
+	var have []string
+	for _, v := range compiled(t).Properties["services"].AdditionalProperties.(*jsonschema.Schema).Ref.Properties["kind"].Enum.Values {
+		have = append(have, v.(string))
+	}
+	if diff := cmp.Diff(service.Names(), have); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -21,13 +21,15 @@ import (
 	"headwater/internal/event"
 	"headwater/internal/recipe"
 	"headwater/internal/sandbox"
+	"headwater/internal/service"
 )
 
 // InitName is argv[0] of the child of a run that is apart.
 const InitName = "headwater-run"
 
 // NeedsRoom says why a recipe cannot be run on the machine itself, "" if it can: a process listens on a port below first, where an
-// ordinary user may not (what /proc/sys/net/ipv4/ip_unprivileged_port_start says; Linux, "ip-sysctl"), or a service's usual port is taken.
+// ordinary user may not (what /proc/sys/net/ipv4/ip_unprivileged_port_start says; Linux, "ip-sysctl"), a service's usual port is taken, or
+// a service without a password would be there for everybody on the machine.
 func NeedsRoom(r *recipe.Recipe, first int) string {
 	for _, name := range slices.Sorted(maps.Keys(r.Package.Processes)) {
 		if port := r.Package.Processes[name].Port; port != 0 && port < first {
@@ -35,12 +37,21 @@ func NeedsRoom(r *recipe.Recipe, first int) string {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Services)) {
-		if !usual(r.Services[name]) {
+		s := r.Services[name]
+		kind, ok := service.Find(s.Kind)
+		if !ok {
+			continue // no recipe that was checked has such
+		}
+		facts := kind.Facts()
+		if facts.Open && !service.Hands(s.Env, service.Password) {
+			return fmt.Sprintf("the recipe hands no password of %s on, so that it has none, and is for nobody else", name)
+		}
+		if service.Hands(s.Env, service.Port) {
 			continue
 		}
-		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(usualPort))
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(facts.Port))
 		if err != nil {
-			return fmt.Sprintf("the recipe hands no port of %s on, and its usual one, %d, is taken here", name, usualPort)
+			return fmt.Sprintf("the recipe hands no port of %s on, and its usual one, %d, is taken here", name, facts.Port)
 		}
 		_ = l.Close() // it was listening
 	}

@@ -39,4 +39,9 @@ func TestNeedsRoom(t *testing.T) {
 			t.Errorf("port %d and %s: %q, want %q", c.port, c.env, got, c.want)
 		}
 	}
+	cache := with(8080, "${host}:${port}")
+	cache.Services["db"] = recipe.Service{Kind: "redis", Env: cache.Services["db"].Env}
+	if got := run.NeedsRoom(cache, 1024); !strings.Contains(got, "hands no password of db on") {
+		t.Errorf("a service without a password: %q", got)
+	}
 }

@@ -85,7 +85,7 @@ type Runner struct {
 	Config
 	env     map[string]string // of the service's processes
 	running []*process
-	servers map[string]server // databases that were started, by the recipe's names
+	servers map[string]server // services that were started, by the recipe's names
 	kept    map[string]string // secrets by name, see Secrets
 	logged  map[string]bool   // names of processes that have a log of this run
 	once    sync.Once
@@ -172,7 +172,7 @@ func (r *Runner) StartServices(ctx context.Context) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Recipe.Services)) {
 		r.tell("starting " + name)
-		if err := r.startPostgreSQL(ctx, name, r.Recipe.Services[name]); err != nil {
+		if err := r.startService(ctx, name, r.Recipe.Services[name]); err != nil {
 			return &ServiceError{Service: name, Cause: err}
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"headwater/internal/proof"
 	"headwater/internal/run"
+	"headwater/internal/service"
 )
 
 // faults tells log lines of faults that a service met and did not tell its users.
@@ -48,10 +49,7 @@ func (f faults) in(line string) bool {
 	return m != nil && strings.Join(m[1:], "") != ""
 }
 
-var (
-	readOnly    = regexp.MustCompile(`(?i)read-only file system|\bEROFS\b`)
-	serverFault = regexp.MustCompile(`\bPANIC:|was terminated by signal|out of memory`)
-)
+var readOnly = regexp.MustCompile(`(?i)read-only file system|\bEROFS\b`)
 
 // linesAfter is how many lines after one of a fault are told.
 const linesAfter = 12
@@ -92,8 +90,9 @@ func (d *driver) audit(stage proof.Stage, logs string) {
 		cause          func(process, text string) []proof.Cause
 	}{
 		{"the logs have no errors", "no line of an error, a traceback or a panic", func(p, line string) bool {
-			if _, service := d.recipe.Services[p]; service {
-				return serverFault.MatchString(line)
+			if s, is := d.recipe.Services[p]; is {
+				kind, known := service.Find(s.Kind)
+				return known && kind.Facts().Faults.MatchString(line)
 			}
 			return fault.in(line) && !d.checker.allowed(line)
 		}, func(_, text string) []proof.Cause {

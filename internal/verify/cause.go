@@ -44,7 +44,7 @@ func classes() []class {
 		{"out of memory", re(`MemoryError|(?i)\bout of memory|cannot allocate memory|heap out of memory|OutOfMemoryError`), sayMemory},
 		{"migration fails on the data", re(`column "([^"]+)" (?:of relation "[^"]+" )?contains null values|could not create unique index "([^"]+)"|violates (?:not-null|check|foreign key|unique) constraint|(?:column|relation) "([^"]+)" (?:of relation "[^"]+" )?already exists|cannot cast type`), sayMigration},
 		{"database not migrated", re(`relation "([^"]+)" does not exist|function ([\w.]+)\([^)]*\) does not exist|no such table: (\S+)|column "?([\w.]+)"? does not exist|(?i)unapplied migration|not (?:yet )?migrated|(?i)pending migrations?`), sayUnmigrated},
-		{"password refused", re(`password authentication failed for user "([^"]+)"|(?i)access denied for user`), sayPassword},
+		{"password refused", re(`password authentication failed for user "([^"]+)"|(?i)access denied for user|NOAUTH|WRONGPASS`), sayPassword},
 		{"something that is not there", re(`connection to server (?:on socket|at) ("[^"]+"(?:, port \d+)?)|(?i)could not translate host name "([^"]+)"|lookup (\S+?)(?: on \S+)?: (?:no such host|server misbehaving|Temporary failure)|getaddrinfo (?:ENOTFOUND|EAI_AGAIN) (\S+)|Name or service not known()|Temporary failure in name resolution()|connect(?:ion)?:? (?:to .*?)?refused()|ECONNREFUSED (\S+)|network is unreachable()`), sayAbsent},
 		{"arguments", re("(?i)(?:unknown|no such|unrecognized|invalid) (?:sub)?(?:command|option|argument|flag|choice)s?:? [`'\"]?([^\\s`'\"]+)"), sayArguments},
 		{"killed", re(`exit status 137|signal: killed|(?m)^Killed$`), sayKilled},
@@ -316,7 +316,7 @@ func sayUnmigrated(r *recipe.Recipe, s string) (string, string) {
 }
 
 func sayPassword(*recipe.Recipe, string) (string, string) {
-	return "the database refuses the user or the password that it is given", "services"
+	return "the service refuses the user or the password that it is given, or is given none", "services"
 }
 
 func sayAbsent(_ *recipe.Recipe, s string) (string, string) {

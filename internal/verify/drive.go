@@ -308,18 +308,21 @@ func (d *driver) remigrate(ctx context.Context) error {
 	if len(d.recipe.Package.Migrate) == 0 {
 		return nil
 	}
-	before, err := d.schemas(ctx)
+	before, err := d.shapes(ctx)
 	if err != nil {
 		return err
 	}
 	if err := d.migrate(ctx, proof.Remigrate, "migrations again, with nothing to do"); err != nil {
 		return err
 	}
-	after, err := d.schemas(ctx)
+	after, err := d.shapes(ctx)
 	if err != nil {
 		return err
 	}
-	for _, name := range slices.Sorted(maps.Keys(before)) {
+	for _, name := range slices.Sorted(maps.Keys(d.recipe.Services)) {
+		if before[name] == "" && after[name] == "" {
+			continue // it has no tables
+		}
 		o := outcome{}
 		if line := differing(before[name], after[name]); line != "" {
 			o = failed("migrations that have run leave the tables as they are", "they changed: "+line)
@@ -330,12 +333,12 @@ func (d *driver) remigrate(ctx context.Context) error {
 	return nil
 }
 
-// schemas are the databases without their data, by the services' names.
-func (d *driver) schemas(ctx context.Context) (map[string]string, error) {
+// shapes are the databases without their data, by the services' names; "" of what has no tables.
+func (d *driver) shapes(ctx context.Context) (map[string]string, error) {
 	all := map[string]string{}
 	for name := range d.recipe.Services {
 		var err error
-		if all[name], err = d.runner.Schema(ctx, name); err != nil {
+		if all[name], err = d.runner.Shape(ctx, name); err != nil {
 			return nil, err
 		}
 	}

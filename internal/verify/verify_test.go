@@ -63,6 +63,7 @@ func TestCauses(t *testing.T) {
 		{"sqlite3.OperationalError: no such table: users", "database not migrated", "package.migrate"},
 		{`column "kind" of relation "event" contains null values`, "migration fails on the data", "package.migrate"},
 		{`FATAL:  password authentication failed for user "app"`, "password refused", "services"},
+		{"redis.exceptions.AuthenticationError: NOAUTH Authentication required.", "password refused", "services"},
 		{"dial tcp: lookup redis: no such host", "something that is not there", "services"},
 		{"connection to server at \"127.0.0.1\", port 5432 failed: Connection refused", "something that is not there", "services"},
 		{"FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", "out of memory", "package.env"},
