@@ -2,6 +2,7 @@ package attest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/x509"
 	"encoding/json"
@@ -192,6 +193,9 @@ func (r *reader) referrers(ctx context.Context) error {
 			continue
 		}
 		_, m, err := manifest(raw)
+		if err == nil { // some registries' lists do not have it
+			a.Type = cmp.Or(m.ArtifactType, a.Type, string(m.Config.MediaType))
+		}
 		switch {
 		case err != nil:
 			a.Fault = err

@@ -40,7 +40,7 @@ type server struct {
 func newServer(t *testing.T, deviate func(http.ResponseWriter, *http.Request) bool) *server {
 	t.Helper()
 	s := &server{deviate: deviate}
-	behaved := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	behaved := registry.New(registry.Logger(log.New(io.Discard, "", 0)), registry.WithReferrersSupport(true))
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		s.requests = append(s.requests, r.Method+" "+r.URL.RequestURI())
@@ -425,7 +425,7 @@ func TestCredentials(t *testing.T) {
 
 // Without TLS only this machine is spoken to, unless the user says otherwise.
 func TestPlainOnlyIfSaid(t *testing.T) {
-	tls := httptest.NewTLSServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	tls := httptest.NewTLSServer(registry.New(registry.Logger(log.New(io.Discard, "", 0)), registry.WithReferrersSupport(true)))
 	defer tls.Close()
 	img := service(t, "x")
 	ref := strings.TrimPrefix(tls.URL, "https://") + "/team/svc"
