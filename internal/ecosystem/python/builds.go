@@ -28,11 +28,12 @@ func (l *locker) sdist(ctx context.Context, a artifact.Artifact) error {
 	if err := l.take(a); err != nil {
 		return err
 	}
-	project, err := ReadSDistProject(file)
+	folder := l.inside[a.File]
+	project, err := readProject(file, folder)
 	if err != nil {
 		return err
 	}
-	crates, err := readCrates(file)
+	crates, err := readCrates(file, folder)
 	if err != nil {
 		return err
 	}
@@ -41,11 +42,13 @@ func (l *locker) sdist(ctx context.Context, a artifact.Artifact) error {
 		return err
 	}
 	b, err := l.build(ctx, a.Name, project.Build(), l.oldEnv(a.Name), func(b build) (hookNode, error) {
+		b.Folder = folder
 		return onSDist(a, fetch, b, "requires-wheel"), nil
 	})
 	if err != nil {
 		return err
 	}
+	b.Folder = folder
 	for _, c := range crates {
 		if err := l.take(c); err != nil {
 			return err
@@ -59,7 +62,7 @@ func (l *locker) sdist(ctx context.Context, a artifact.Artifact) error {
 // keep takes over how the previous lock builds the sdist, if it is the same file and nothing else that matters changed.
 func (l *locker) keep(ctx context.Context, a artifact.Artifact) (bool, error) {
 	old, ok := l.old.data.SDists[a.File]
-	if !ok || !l.old.fits || l.old.files[a.File].Hash != a.Hash || !l.sameRequires(a.Name, old) {
+	if !ok || !l.old.fits || l.old.files[a.File].Hash != a.Hash || old.Folder != l.inside[a.File] || !l.sameRequires(a.Name, old) {
 		return false, nil
 	}
 	a.Size = l.old.files[a.File].Size

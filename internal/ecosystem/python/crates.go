@@ -55,13 +55,16 @@ func ParseCrates(data []byte) ([]artifact.Artifact, error) {
 
 // crateFiles are what an sdist has of cargo's.
 type crateFiles struct {
+	folder   string // of the package, "" for the top
 	manifest bool
 	locks    map[string][]byte // by path
+	above    []byte            // the repository's Cargo.lock, where the package is in a folder
 }
 
 // readCrates finds the Cargo.lock of the sdist at file. It is the shallowest where there are several; nil if it has no part in Rust.
-func readCrates(file string) ([]artifact.Artifact, error) {
-	found := crateFiles{locks: map[string][]byte{}}
+// A package in a folder may have its crates locked for all of the repository.
+func readCrates(file, folder string) ([]artifact.Artifact, error) {
+	found := crateFiles{folder: folder, locks: map[string][]byte{}}
 	if err := archive.Each(file, maxSDist, found.add); err != nil {
 		return nil, fmt.Errorf("read sdist: %w", err)
 	}
@@ -74,6 +77,8 @@ func readCrates(file string) ([]artifact.Artifact, error) {
 	switch {
 	case best != "":
 		return ParseCrates(found.locks[best])
+	case found.manifest && found.above != nil:
+		return ParseCrates(found.above)
 	case found.manifest:
 		return nil, &UnsupportedError{What: "it has a part in Rust and no Cargo.lock that pins the crates of that"}
 	}
@@ -81,10 +86,12 @@ func readCrates(file string) ([]artifact.Artifact, error) {
 }
 
 func (c *crateFiles) add(name string, open func() (io.ReadCloser, error)) error {
-	switch path.Base(name) {
-	case "Cargo.toml":
-		c.manifest = c.manifest || strings.Count(name, "/") <= 3 && !strings.Contains(name, "/test")
-	case "Cargo.lock":
+	own, ok := insideOf(name, c.folder)
+	above := !ok && strings.Count(name, "/") == 1
+	switch {
+	case path.Base(name) == "Cargo.toml":
+		c.manifest = c.manifest || ok && strings.Count(own, "/") <= 3 && !strings.Contains(own, "/test")
+	case path.Base(name) == "Cargo.lock" && (ok || above):
 		r, err := open()
 		if err != nil {
 			return err
@@ -93,7 +100,11 @@ func (c *crateFiles) add(name string, open func() (io.ReadCloser, error)) error 
 		if err = errors.Join(err, r.Close()); err != nil {
 			return err
 		}
-		c.locks[name] = data
+		if above {
+			c.above = data
+			return nil
+		}
+		c.locks[own] = data
 	}
 	return nil
 }

@@ -31,6 +31,7 @@ type member struct {
 
 // build is how a package is built.
 type build struct {
+	Folder      string   `json:"folder,omitempty"`      // where the package is in what it comes from, a repository; "" is the top
 	Backend     string   `json:"backend"`               // "module" or "module:object"
 	BackendPath []string `json:"backendPath,omitempty"` // folders of the package's source that it is imported from
 	Requires    []string `json:"requires"`              // as the package asks, sorted

@@ -64,7 +64,8 @@
 //
 // What the recipe's "replace" has in place of a package of the lock may be another version, a wheel or an sdist from anywhere, or a
 // folder of the source; what it requires is not added, that is the upstream's lock's. What comes from a git repository is built of the tree
-// of the commit that the lock names (artifact.GitArchive); a folder of one is not supported.
+// of the commit that the lock names (artifact.GitArchive); where
+// that says a folder, the package is built in it, with the rest of the tree beside it.
 //
 // Requirements with hashes are looked up by these; for those without, versions are chosen like build requirements, and the lock
 // says of each artifact that its version is not the upstream's choice (role "chosen"). A part in Rust of an sdist is built of the

@@ -434,7 +434,7 @@ func (s *shop) realise(t testing.TB, n *dag.Node) (string, error) {
 		return out, os.WriteFile(out, s.shelf.files[a.File], 0o644)
 	}
 	build := filepath.Join(lab.dir, filepath.Base(string(n.Path()))+".work", "build")
-	replace := []string{"/build/env", build + "/env", "/build/member", build + "/member", "/opt/venv", out, "/app", build + "/app"}
+	replace := []string{"/build/env", build + "/env", "/build/member", build + "/member", "/build/repository", build + "/repository", "/opt/venv", out, "/app", build + "/app"}
 	for _, in := range n.Inputs {
 		if in.Content != nil {
 			continue

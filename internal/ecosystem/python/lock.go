@@ -66,7 +66,8 @@ type locker struct {
 	chosen map[string]bool // packages whose versions are not the upstream's choice
 	old    previous
 
-	stands   map[string]stand // by file
+	stands   map[string]stand  // by file
+	inside   map[string]string // by file of a repository's tree: the folder that the package is in, "" for the top
 	folders  []lock.Folder
 	pages    map[string][]Candidate
 	requires map[string][]Requirement // by file
@@ -91,7 +92,7 @@ func newLocker(r ecosystem.LockRequest) (*locker, error) {
 	l := &locker{
 		LockRequest: r, options: o, env: env, compile: map[string]bool{}, run: map[string]bool{}, chosen: map[string]bool{},
 		data:   data{Python: env.Full, SDists: map[string]build{}, Install: []string{}},
-		stands: map[string]stand{}, pages: map[string][]Candidate{}, requires: map[string][]Requirement{},
+		stands: map[string]stand{}, inside: map[string]string{}, pages: map[string][]Candidate{}, requires: map[string][]Requirement{},
 	}
 	l.data.BuildConstraints = slices.Clone(o.BuildConstraints)
 	l.make = &maker{

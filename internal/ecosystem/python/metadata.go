@@ -98,10 +98,16 @@ func readLimited(r io.Reader) ([]byte, error) {
 const maxSDist = 4 << 30
 
 // ReadSDistProject reads the pyproject.toml of the sdist at file, nil if it has none. Nothing is unpacked.
-func ReadSDistProject(file string) (*Project, error) {
+func ReadSDistProject(file string) (*Project, error) { return readProject(file, "") }
+
+// readProject is ReadSDistProject for a package in a folder of an archive, which must have it.
+func readProject(file, folder string) (*Project, error) {
 	var data []byte
+	found := folder == ""
 	err := archive.Each(file, maxSDist, func(name string, open func() (io.ReadCloser, error)) error {
-		if !isProject(name) {
+		name, ok := insideOf(name, folder)
+		found = found || ok
+		if !ok || !isProject(name) {
 			return nil
 		}
 		r, err := open()
@@ -114,6 +120,9 @@ func ReadSDistProject(file string) (*Project, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read sdist: %w", err)
 	}
+	if !found {
+		return nil, fmt.Errorf("read sdist: it has no folder %s", folder)
+	}
 	if data == nil {
 		return nil, nil
 	}
@@ -122,6 +131,16 @@ func ReadSDistProject(file string) (*Project, error) {
 		return nil, fmt.Errorf("read sdist: %w", err)
 	}
 	return p, nil
+}
+
+// insideOf is a path of an archive as if a folder below its only one were that, and whether it is in there.
+func insideOf(name, folder string) (string, bool) {
+	if folder == "" {
+		return name, true
+	}
+	top, rest, _ := strings.Cut(strings.TrimPrefix(name, "./"), "/")
+	rest, ok := strings.CutPrefix(rest, folder+"/")
+	return top + "/" + rest, ok
 }
 
 // isProject tells whether a path in an sdist is that of its pyproject.toml: NAME-VERSION/pyproject.toml.

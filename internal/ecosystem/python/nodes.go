@@ -31,6 +31,16 @@ export PATH=` + buildEnv + `/bin:$PATH VIRTUAL_ENV=` + buildEnv + ` PYTHONHASHSE
 ` + buildEnv + `/bin/python -P "$hookPath" "$specPath" "$out"
 `
 
+// repository is where the tree of a commit stands whose package is in a folder of it: what is beside the folder may be needed too.
+const repository = "/build/repository"
+
+// enterRepository unpacks such a tree, which is one folder in a tar file.
+func enterRepository(archive string) string {
+	return `mkdir unpacked
+"$python" -I -S -B -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall("unpacked", filter="data")' ` + dag.Quote(archive) + `
+mv unpacked/* ` + repository + "\n"
+}
+
 // maker makes a component's nodes, for locking and for deriving alike.
 type maker struct {
 	*dag.Maker
@@ -107,18 +117,23 @@ func (m *maker) hook(h hookNode) (*dag.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	spec, err := json.Marshal(h.spec)
-	if err != nil {
-		return nil, err
-	}
 	// Debian's interpreter hands its own -g on to every compiler; nothing here is debugged, and it costs time and space. CFLAGS
 	// would take the place of all the interpreter's flags, -O2 among them; CPPFLAGS come after them.
 	variables := map[string]string{"CPPFLAGS": "-g0"}
 	maps.Copy(variables, m.env)
 	variables["python"] = m.interpreter
+	script := enterBuild
+	if h.build.Folder != "" && h.source != nil {
+		script = enterRepository(h.spec.Source) + script
+		h.spec.Source = path.Join(repository, h.build.Folder)
+	}
+	spec, err := json.Marshal(h.spec)
+	if err != nil {
+		return nil, err
+	}
 	return m.InRoot(dag.InRoot{
 		Kind: dag.Deps, Name: storeName(h.name), Title: h.title, Component: m.component, Root: m.root,
-		Inputs: inputs, Mounts: h.mounts, Env: variables, Script: enterBuild,
+		Inputs: inputs, Mounts: h.mounts, Env: variables, Script: script,
 		Files: map[string]string{"install": installer, "environment": string(environment), "hook": hookRunner, "spec": string(spec)},
 	})
 }

@@ -220,3 +220,43 @@ wheels = [{ url = "https://files.invalid/alpha`)
 		})
 	}
 }
+
+// A package in a folder of a repository is built there, with the rest of the repository beside it.
+func TestLockFolderOfARepository(t *testing.T) {
+	s := newShop(t)
+	s.edit(t, "backend/uv.lock", `source = { registry = "https://index.invalid/simple" }
+wheels = [{ url = "https://files.invalid/alpha`, `source = { git = "https://forge.invalid/mono?subdirectory=libs%2Falpha&rev=1#1234" }
+wheels = [{ url = "https://files.invalid/alpha`)
+	tree := func(folder string) []byte {
+		return sdist(t, "mono", "0", "pyproject.toml", pyproject("mono", "0", `"absent"`, ""), folder+"/pyproject.toml", pyproject("alpha", "1.4", `"packer"`, ""))
+	}
+	s.shelf.put("unused", "alpha-1.4.tar", tree("libs/alpha"))
+	c, err := s.lock(t, lock.Component{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(c.Artifacts, func(a lock.Artifact) bool { return a.Ecosystem == artifact.Git })
+	if i < 0 || c.Artifacts[i].Hint != "https://forge.invalid/mono#1234" {
+		t.Errorf("locked %+v", c.Artifacts)
+	}
+	if want := `"folder":"libs/alpha"`; !strings.Contains(strings.Join(strings.Fields(string(c.Data)), ""), want) {
+		t.Errorf("the lock does not say %s:\n%s", want, c.Data)
+	}
+	again, err := s.lock(t, c)
+	if diff := cmp.Diff(string(c.Data), string(again.Data)); diff != "" || err != nil {
+		t.Errorf("locked again: %v %s", err, diff)
+	}
+	for name, c := range map[string]struct{ address, want string }{
+		"no such folder": {"subdirectory=libs%2Fbeta", "it has no folder libs/beta"},
+		"outside":        {"subdirectory=..%2F..", "is no folder of its git repository"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			was := s.files["backend/uv.lock"]
+			defer func() { s.files["backend/uv.lock"] = was }()
+			s.write("backend/uv.lock", strings.Replace(string(was.Data), "subdirectory=libs%2Falpha", c.address, 1))
+			if _, err := s.lock(t, lock.Component{}); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want an error that says %q", err, c.want)
+			}
+		})
+	}
+}
