@@ -53,6 +53,6 @@ func (a *app) command() *cobra.Command {
 	f.BoolVar(&a.json, "json", false, "write progress and results as JSON lines")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "show every line of builders' output")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(a.lockCommand(), a.buildCommand(), a.graphCommand(), a.exportCommand(), a.runCommand(), a.verifyCommand(), a.imageCommand(), a.sbomCommand(), a.logCommand(), a.storeCommand(), a.cacheCommand(), a.doctorCommand(), a.schemaCommand(), a.planCommand(), a.diffCommand())
+	root.AddCommand(a.lockCommand(), a.buildCommand(), a.graphCommand(), a.exportCommand(), a.runCommand(), a.verifyCommand(), a.imageCommand(), a.sbomCommand(), a.checkCommand(), a.inspectCommand(), a.logCommand(), a.storeCommand(), a.cacheCommand(), a.doctorCommand(), a.schemaCommand(), a.planCommand(), a.diffCommand())
 	return root
 }

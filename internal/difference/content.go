@@ -216,12 +216,24 @@ func foremost(list []verdict) (Cause, string) {
 		count[v.cause]++
 	}
 	best := verdict{cause: Unknown}
+	if len(list) > 0 && list[0].cause == Unknown {
+		best.why = list[0].why
+	}
 	for _, v := range list { // in their order: the first of equals
 		if w, b := weight(v.cause), weight(best.cause); w > b || w == b && count[v.cause] > count[best.cause] {
 			best = v
 		}
 	}
 	return best.cause, best.why
+}
+
+// Foremost is the cause that most of the files speak for, of those that are known, and what speaks for it.
+func Foremost(files []File) (Cause, string) {
+	list := make([]verdict, len(files))
+	for i, f := range files {
+		list[i] = verdict{f.Cause, f.Why}
+	}
+	return foremost(list)
 }
 
 // run is a place where bytes differ: [from, toA) and [from, toB).

@@ -36,7 +36,7 @@ type Conditions struct {
 
 // Result tells how two trees differ.
 type Result struct {
-	Files     int    // files, links and folders that either has
+	Files     int    // files and links that either has; of a folder that only one has it is one
 	Differ    int    // of these, those that differ
 	Different []File // those that are explained: at most MaxFiles, sorted by path
 }
@@ -114,7 +114,6 @@ func (w *walk) pair(name, here, there string) error {
 	if err := w.ctx.Err(); err != nil {
 		return context.Cause(w.ctx)
 	}
-	w.result.Files++
 	a, err := os.Lstat(here)
 	if err != nil {
 		return err
@@ -122,6 +121,9 @@ func (w *walk) pair(name, here, there string) error {
 	b, err := os.Lstat(there)
 	if err != nil {
 		return err
+	}
+	if !a.IsDir() || !b.IsDir() {
+		w.result.Files++
 	}
 	if a.Mode().Type() != b.Mode().Type() {
 		w.add(File{Path: name, What: Kind, Spots: []Spot{{Here: kindOf(a), There: kindOf(b)}}, Cause: Unknown, Why: "one is a " + kindOf(a) + ", the other a " + kindOf(b)})
@@ -213,8 +215,8 @@ func (w *walk) renamed(name, here, there string, onlyA, onlyB []string) error {
 				i = 0
 			}
 		}
-		w.result.Files++
 		if i < 0 {
+			w.result.Files++
 			w.add(File{Path: path.Join(name, a), What: OnlyHere, Cause: Unknown, Why: "the second build did not make it: a race, or something that was there only the first time"})
 			continue
 		}
@@ -239,7 +241,7 @@ func (w *walk) twoNames(name, here, there, a, b string) error {
 	if err := inside.pair(f.Path, filepath.Join(here, a), filepath.Join(there, b)); err != nil {
 		return err
 	}
-	w.result.Files += inside.result.Files - 1
+	w.result.Files += inside.result.Files
 	if inside.result.Differ > 0 && (f.Cause == RandomID || f.Cause == Unknown) {
 		f.Cause, f.Why = Follows, "the name has a hash of what is in it, which differs too"
 	}
