@@ -46,7 +46,11 @@ func (o Options) local(ctx context.Context, dir, ref string) (Found, error) {
 	if err != nil {
 		return Found{}, err
 	}
-	return o.commit(ctx, src, repo, ref, filepath.Base(abs))
+	base, err := g.run(ctx, "config", "--get", "remote.origin.url")
+	if err != nil || base == "" {
+		base = abs // it was never cloned
+	}
+	return o.commit(ctx, src, repo, ref, filepath.Base(abs), base)
 }
 
 // remote fetches one commit of a repository, and keeps its tree in the cache.
@@ -57,23 +61,40 @@ func (o Options) remote(ctx context.Context, url, ref string) (found Found, err 
 	} else {
 		ref = "HEAD"
 	}
+	err = o.fetched(ctx, url, ref, func(repo, ref string) (err error) {
+		found, err = o.commit(ctx, src, repo, ref, name(url), url)
+		return err
+	})
+	if err != nil && !is[*GitError](err) {
+		err = &GitError{src, err}
+	}
+	return found, err
+}
+
+func is[T error](err error) bool {
+	var t T
+	return errors.As(err, &t)
+}
+
+// fetched fetches one commit of a repository into one of its own, which use is called with, and by which ref it is there.
+func (o Options) fetched(ctx context.Context, url, ref string, use func(repo, ref string) error) (err error) {
 	if err := os.MkdirAll(o.Cache, 0o755); err != nil {
-		return Found{}, fmt.Errorf("open source: %w", err)
+		return err
 	}
 	repo, err := os.MkdirTemp(o.Cache, "git-") // its own: others may fetch the same at this moment
 	if err != nil {
-		return Found{}, fmt.Errorf("open source: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(repo)) }()
 	g, err := newGit()
 	if err != nil {
-		return Found{}, &GitError{src, err}
+		return err
 	}
 	if _, err := g.run(ctx, "init", "--quiet", "--bare", repo); err != nil {
-		return Found{}, &GitError{src, err}
+		return err
 	}
 	if strings.HasPrefix(ref, "-") {
-		return Found{}, &GitError{src, fmt.Errorf("%q is no ref", ref)}
+		return fmt.Errorf("%q is no ref", ref)
 	}
 	g.args = append(g.args, "--git-dir="+repo)
 	if _, err := g.run(ctx, "fetch", "--quiet", "--depth=1", "--no-tags", "--end-of-options", url, ref); err != nil {
@@ -81,18 +102,18 @@ func (o Options) remote(ctx context.Context, url, ref string) (found Found, err 
 			_, err = g.run(ctx, "fetch", "--quiet", "--no-tags", "--end-of-options", url, "+refs/*:refs/fetched/*")
 		}
 		if err != nil {
-			return Found{}, &GitError{src, err}
+			return err
 		}
-		return o.commit(ctx, src, repo, ref, name(url))
+		return use(repo, ref)
 	}
-	return o.commit(ctx, src, repo, "FETCH_HEAD", name(url))
+	return use(repo, "FETCH_HEAD")
 }
 
 // commitID is a whole ID of a commit.
 var commitID = regexp.MustCompile(`^(?:[0-9a-f]{40}|[0-9a-f]{64})$`)
 
-// commit writes the tree of a commit into the cache.
-func (o Options) commit(ctx context.Context, src, repo, ref, name string) (Found, error) {
+// commit writes the tree of a commit into the cache. base is the repository's own address, which those of submodules may be seen from.
+func (o Options) commit(ctx context.Context, src, repo, ref, name, base string) (Found, error) {
 	g, err := newGit("--git-dir=" + repo)
 	if err != nil {
 		return Found{}, &GitError{src, err}
@@ -104,15 +125,16 @@ func (o Options) commit(ctx context.Context, src, repo, ref, name string) (Found
 	if err != nil {
 		return Found{}, &GitError{src, fmt.Errorf("%s is no commit of it: %w", ref, err)}
 	}
-	dir, err := o.into("commit-"+id, func(dir string) error {
-		// Not by git archive, which leaves out and fills in what the tree's own attributes say. The repository's index stays as it is.
-		g.env = append(g.env, "GIT_INDEX_FILE="+filepath.Join(filepath.Dir(dir), "index"))
-		g.args = append(g.args, "--work-tree="+dir)
-		if _, err := g.run(ctx, "read-tree", id); err != nil {
-			return err
-		}
-		_, err := g.run(ctx, "checkout-index", "--all", "--force")
-		return err
+	inside, err := g.submodules(ctx, id)
+	if err != nil {
+		return Found{}, &GitError{src, err}
+	}
+	key := "commit-" + id
+	if len(inside) > 0 {
+		key += "-submodules" // earlier versions kept trees without them
+	}
+	dir, err := o.into(key, func(dir string) error {
+		return o.checkOut(ctx, repo, id, base, dir, filepath.Join(filepath.Dir(dir), "index"), 0)
 	})
 	if err != nil {
 		return Found{}, &GitError{src, err}

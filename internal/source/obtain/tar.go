@@ -15,7 +15,7 @@ import (
 
 // Tar writes the tree of a commit, given by its whole ID, of a repository elsewhere as a tar file that is the same bytes always: below one
 // folder named as the repository, sorted by path, all of 1980-01-01 (the first day that zip files know), of user 0, files 0644 or
-// 0755. Submodules are empty folders, which are left out.
+// 0755. Its submodules are in it.
 func Tar(ctx context.Context, url, commit string, o Options, w io.Writer) error {
 	if !commitID.MatchString(commit) {
 		return &GitError{redact(url), fmt.Errorf("%q is no whole ID of a commit", commit)}
