@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"headwater/internal/dag"
 	"headwater/internal/engine"
+	"headwater/internal/event"
 	"headwater/internal/graph"
 	"headwater/internal/nix"
 	"headwater/internal/store"
@@ -168,19 +170,34 @@ func (b *builder) paths(nodes map[string]*dag.Node) map[string]string {
 // withPackage builds a project's package and further goals, keeps the package from being collected, and hands on what built it; the
 // store stays open as long as that is used, and what was taken from it stays there.
 func (a *app) withPackage(ctx context.Context, p *project, g *graph.Graph, o buildOptions, goals []*dag.Node, use func(*builder) error) error {
-	b, err := a.openBuilderOn(ctx, p.lock.Date, o.where, o.caches)
+	b, err := a.openBuilt(ctx, p, g, o, nil, append([]*dag.Node{g.Package}, goals...)...)
 	if err != nil {
 		return err
 	}
-	b.locate(p)
-	if err = b.readyPaths(ctx, p, g.Package); err == nil {
-		err = a.advise(ctx, b, p.recipe, p.lock.Date, b.realise(ctx, o.engine, append([]*dag.Node{g.Package}, goals...)...))
+	return errors.Join(use(b), b.Close())
+}
+
+// openBuilt builds goals of a project and returns what built them, with its store open. If the package is one of the goals, it is kept from
+// being collected. What happens meanwhile also goes to also, which may be nil.
+func (a *app) openBuilt(ctx context.Context, p *project, g *graph.Graph, o buildOptions, also func(event.Sink) event.Sink, goals ...*dag.Node) (*builder, error) {
+	b, err := a.openBuilderOn(ctx, p.lock.Date, o.where, o.caches)
+	if err != nil {
+		return nil, err
 	}
-	if err == nil {
+	b.locate(p)
+	shown := b.events
+	if also != nil {
+		b.events = also(shown)
+	}
+	if err = b.readyPaths(ctx, p, g.Package); err == nil {
+		err = a.advise(ctx, b, p.recipe, p.lock.Date, b.realise(ctx, o.engine, goals...))
+	}
+	b.events = shown
+	if err == nil && slices.Contains(goals, g.Package) {
 		err = b.store.AddRoot(ctx, rootLink(b.store, p), g.Package.Path())
 	}
-	if err == nil {
-		err = use(b)
+	if err != nil {
+		return nil, errors.Join(err, b.Close())
 	}
-	return errors.Join(err, b.Close())
+	return b, nil
 }

@@ -69,7 +69,7 @@ func (a *app) run(ctx context.Context, args []string, o runOptions) error {
 		}
 		return start(ctx, run.Config{
 			Recipe: p.recipe, Launcher: filepath.Join(b.store.RealPath(g.Package.Path()), "bin", p.recipe.Name), Roots: b.paths(roots),
-			State: o.state, Env: append([]string{"PATH=" + a.getenv("PATH")}, o.env...), Logs: a.stderr, Events: b.events,
+			Store: b.store.Dir(), State: o.state, Env: append([]string{"PATH=" + a.getenv("PATH")}, o.env...), Logs: a.stderr, Events: b.events,
 			Wait: o.wait, Ready: func(s run.Service) { a.ready(s, o.state) },
 		})
 	})

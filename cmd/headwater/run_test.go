@@ -5,9 +5,12 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -85,5 +88,64 @@ func TestRunOnALowPort(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log(r.progress.String())
+	}
+}
+
+// Nothing that headwater run starts is root, whoever starts it.
+func TestRunIsNotRoot(t *testing.T) {
+	dir := newOdd(t, func(text string) string {
+		return strings.NewReplacer("8421", "8423", `{DO: ""}`, `{DO: "", PORT: "8423"}`).Replace(text)
+	})
+	closed := filepath.Join(t.TempDir(), "closed") // to all but its owner, as root's own folders are
+	if err := os.Mkdir(closed, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	state := filepath.Join(closed, "state")
+	for range 2 { // the second time there are data
+		r := startRun(t.Context(), t, "--store", sharedStore(t), "--state", state, dir)
+		if !strings.Contains(r.said, "web is up: http://127.0.0.1:8423\n") {
+			t.Errorf("run said %q\n", r.said)
+		}
+		others := 0
+		for _, pid := range processesOf(t, state) {
+			if pid == strconv.Itoa(r.cmd.Process.Pid) {
+				continue
+			}
+			others++
+			b, err := os.ReadFile("/proc/" + pid + "/status")
+			if err == nil && strings.Contains(string(b), "\nUid:\t0\t") {
+				t.Errorf("process %s is root's:\n%s", pid, b)
+			}
+		}
+		if others == 0 {
+			t.Error("nothing runs")
+		}
+		r.interrupt(t)
+		if t.Failed() {
+			t.Log(r.progress.String())
+		}
+	}
+}
+
+// What goes wrong in a network of its own is told as what goes wrong on the machine is.
+func TestRunTellsOfFaultsApart(t *testing.T) {
+	dir := newOdd(t, func(text string) string {
+		return strings.NewReplacer("8421", "82", `{DO: ""}`, `{DO: "", PORT: "82"}`).Replace(text)
+	})
+	for do, args := range map[string][]string{"variable": nil, "never ready": {"--wait", "3s"}, "migration": nil} {
+		args := append(args, "-e", "DO="+do, "--store", sharedStore(t), "--state", filepath.Join(t.TempDir(), "state"), dir)
+		r := startRun(t.Context(), t, args...)
+		if err := r.cmd.Wait(); r.cmd.ProcessState.ExitCode() != exitFailed {
+			t.Errorf("%s: %v\n%s", do, err, r.progress.String())
+		}
+	}
+	taken, err := net.Listen("tcp", "127.0.0.1:8082")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	r := startRun(t.Context(), t, "--store", sharedStore(t), "--state", filepath.Join(t.TempDir(), "state"), dir)
+	if err := r.cmd.Wait(); r.cmd.ProcessState.ExitCode() != exitEnvironment || !strings.Contains(r.progress.String(), "hint: see what has it") {
+		t.Errorf("a port that is taken: %v\n%s", err, r.progress.String())
 	}
 }

@@ -137,7 +137,7 @@ func (a *app) verified(ctx context.Context, r *readied, o verifyOptions, record 
 	}
 	record.Package = string(r.graph.Package.Path())
 	c := verify.Config{
-		Release: r.release, Work: o.work, Env: append([]string{"PATH=" + a.getenv("PATH")}, o.env...), Limits: o.limits, First: o.first, Events: events,
+		Release: r.release, Work: o.work, Stores: []string{r.store.Dir()}, Env: append([]string{"PATH=" + a.getenv("PATH")}, o.env...), Limits: o.limits, First: o.first, Events: events,
 	}
 	if o.from != "" {
 		old, err := a.readyRelease(ctx, []string{o.from}, o)
@@ -182,10 +182,6 @@ func (a *app) readyRelease(ctx context.Context, args []string, o verifyOptions) 
 	if err != nil {
 		return nil, err
 	}
-	b, err := a.openBuilderOn(ctx, p.lock.Date, o.where, o.caches)
-	if err != nil {
-		return nil, err
-	}
 	var goals []*dag.Node
 	roots := map[string]*dag.Node{}
 	if o.url == "" {
@@ -200,19 +196,10 @@ func (a *app) readyRelease(ctx context.Context, args []string, o verifyOptions) 
 	for _, n := range roots {
 		goals = append(goals, n)
 	}
-	b.locate(p)
 	times := new(proof.Timeline)
-	shown := b.events
-	b.events = times.Sink(a.now, shown)
-	if err = b.readyPaths(ctx, p, g.Package); err == nil {
-		err = a.advise(ctx, b, p.recipe, p.lock.Date, b.realise(ctx, o.engine, goals...))
-	}
-	b.events = shown
-	if err == nil && o.url == "" {
-		err = b.store.AddRoot(ctx, rootLink(b.store, p), g.Package.Path())
-	}
+	b, err := a.openBuilt(ctx, p, g, o.buildOptions, func(shown event.Sink) event.Sink { return times.Sink(a.now, shown) }, goals...)
 	if err != nil {
-		return nil, errors.Join(err, b.Close())
+		return nil, err
 	}
 	return &readied{builder: b, project: p, graph: g, times: times, release: verify.Release{
 		Recipe: p.recipeText, Launcher: filepath.Join(b.store.RealPath(g.Package.Path()), "bin", p.recipe.Name), Roots: b.paths(roots),

@@ -92,7 +92,7 @@ package:
     web: {args: [serve], port: 8421, health: /health}
 `
 
-// newOdd writes the odd service's project folder. Its lock is made of roots that the examples have pinned.
+// newOdd writes the odd service's project folder. Its lock is made of roots that the examples and package run's tests have pinned.
 func newOdd(t *testing.T, edit func(string) string) string {
 	t.Helper()
 	text := oddRecipe
@@ -103,9 +103,9 @@ func newOdd(t *testing.T, edit func(string) string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	locks := [2]*lock.File{}
-	for i, dir := range []string{"hello", "homelab/gatehouse"} {
-		data, err := os.ReadFile("../../examples/" + dir + "/" + lockFile)
+	locks := [3]*lock.File{}
+	for i, dir := range []string{"examples/hello", "examples/homelab/gatehouse", "internal/run/testdata"} {
+		data, err := os.ReadFile("../../" + dir + "/" + lockFile)
 		if err == nil {
 			locks[i], err = lock.Parse(data)
 		}
@@ -118,8 +118,10 @@ func newOdd(t *testing.T, edit func(string) string) string {
 		t.Fatal(err)
 	}
 	for name := range r.Roots {
-		if root, ok := locks[1].Roots[name]; ok {
-			made.Roots[name] = root
+		for _, other := range locks[1:] {
+			if root, ok := other.Roots[name]; ok && name != "base" {
+				made.Roots[name] = root
+			}
 		}
 	}
 	data, err := made.Marshal()
@@ -315,6 +317,14 @@ func TestVerifySeesWhatItNeedsDie(t *testing.T) {
 		{"PostgreSQL", "unix_socket_directories", "postgres stays up", "it ended by itself", []string{"--settle", "5m"}, func(s string) string {
 			root := fmt.Sprintf(trixie, "postgresql", ", trixie-security", "postgresql-17")
 			return strings.Replace(s, "packages: []}", "packages: []}"+root, 1) + "services: {postgres: {kind: postgresql, root: postgresql}}\n"
+		}},
+		{"Redis", "redis.conf", "cache stays up", "it ended by itself", []string{"--settle", "5m"}, func(s string) string {
+			root := fmt.Sprintf(trixie, "redis", ", trixie-security", "redis-server")
+			return strings.Replace(s, "packages: []}", "packages: []}"+root, 1) + "services: {cache: {kind: redis, root: redis}}\n"
+		}},
+		{"MariaDB", "mariadb.sock", "db stays up", "it ended by itself", []string{"--settle", "5m"}, func(s string) string {
+			root := fmt.Sprintf(trixie, "mariadb", ", trixie-security", "mariadb-client-core, mariadb-server-core")
+			return strings.Replace(s, "packages: []}", "packages: []}"+root, 1) + "services: {db: {kind: mariadb, root: mariadb}}\n"
 		}},
 		{"Chromium", "chromium", "page", "Chromium", nil, func(s string) string {
 			root := fmt.Sprintf(trixie, "chromium", "", "chromium-headless-shell, fonts-dejavu-core")

@@ -27,7 +27,11 @@ done
 for file in /etc/resolv.conf /etc/hosts; do # names are resolved as on the host, whose network this is
   [ -e "$store$root$file" ] && [ -e "$file" ] && args+=(--ro-bind "$file" "$file")
 done
-args+=(--proc /proc --dev /dev --tmpfs /tmp --tmpfs /run --dir /var --tmpfs /var/tmp)
+args+=(--proc /proc)
+if [ "$EUID" = 0 ]; then # who is user 0 outside may write these, whatever namespaces it is in
+  for file in /proc/sys /proc/sysrq-trigger; do args+=(--ro-bind-try "$file" "$file"); done
+fi
+args+=(--dev /dev --tmpfs /tmp --tmpfs /run --dir /var --tmpfs /var/tmp)
 while read -r path; do args+=(--ro-bind "$store$path" "$path"); done <"$here/closure"
 args+=(--ro-bind "$store$package" "$package")
 while IFS=$'\t' read -r kind at from; do

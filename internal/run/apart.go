@@ -61,7 +61,7 @@ func NeedsRoom(r *recipe.Recipe, first int) string {
 // Apart is Run in a room of its own (sandbox.Room), where a process may listen on any port as it may in a container. What listens there
 // on a port below 1024 is on the machine's loopback at 8000 above it. Nothing there reaches the network.
 func Apart(ctx context.Context, c Config) error {
-	if err := apart(ctx, c); err != nil {
+	if err := inRoom(ctx, c, false); err != nil {
 		return fmt.Errorf("run %s: %w", c.Recipe.Name, err)
 	}
 	return nil
@@ -80,22 +80,33 @@ type apartPlan struct {
 
 // apartMessage is a line of what the child tells.
 type apartMessage struct {
-	Text  string   `json:"text,omitempty"`
-	Ready *Service `json:"ready,omitempty"`
-	Err   string   `json:"err,omitempty"` // why it ended
+	Text  string     `json:"text,omitempty"`
+	Ready *Service   `json:"ready,omitempty"`
+	Err   *toldError `json:"err,omitempty"` // why it ended
 }
 
-func apart(ctx context.Context, c Config) (err error) {
+// inRoom runs all in a room, whose network is the machine's where it is shared.
+func inRoom(ctx context.Context, c Config, shared bool) (err error) {
 	text, err := yaml.Marshal(c.Recipe)
 	if err != nil {
 		return err
 	}
-	doors, err := openDoors(c.Recipe)
-	if err != nil {
+	if err := os.MkdirAll(c.State, 0o700); err != nil {
 		return err
 	}
+	doors := new(doors)
+	room := sandbox.Room{Args: []string{InitName}, Own: []string{c.State}, Shared: shared}
+	if c.Store != "" {
+		room.Reach = []string{c.Store}
+	}
+	if !shared {
+		if doors, err = openDoors(c.Recipe); err != nil {
+			return err
+		}
+		room.Own = append(room.Own, doors.dir)
+	}
 	defer func() { err = errors.Join(err, doors.close()) }()
-	child, pipes, err := sandbox.Room{Args: []string{InitName}}.StartPiped()
+	child, pipes, err := room.StartPiped()
 	if err != nil {
 		return err
 	}
@@ -136,8 +147,8 @@ func apart(ctx context.Context, c Config) (err error) {
 		switch {
 		case m.Ready != nil:
 			c.Ready(doors.outside(*m.Ready))
-		case m.Err != "":
-			return errors.New(m.Err)
+		case m.Err != nil:
+			return m.Err
 		default:
 			c.Events(event.Message{Text: m.Text})
 		}
@@ -157,7 +168,7 @@ func RunInit() {
 		_ = tell.Encode(m) // a parent that is gone ends the child anyway
 	}
 	if err := insideApart(os.Stdin, say); err != nil {
-		say(apartMessage{Err: err.Error()})
+		say(apartMessage{Err: tellError(err)})
 		os.Exit(1)
 	}
 	os.Exit(0)
@@ -228,6 +239,9 @@ func openDoors(r *recipe.Recipe) (d *doors, err error) {
 }
 
 func (d *doors) close() error {
+	if d.dir == "" {
+		return nil // there are none
+	}
 	for _, stop := range d.stop {
 		stop()
 	}
@@ -236,6 +250,9 @@ func (d *doors) close() error {
 
 // outside is a service's addresses as the machine sees them.
 func (d *doors) outside(s Service) Service {
+	if d.dir == "" {
+		return s
+	}
 	out := Service{Addresses: map[string]string{}, SignIn: s.SignIn}
 	for name, address := range s.Addresses {
 		for there, here := range d.outer {

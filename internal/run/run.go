@@ -24,6 +24,7 @@ import (
 
 	"headwater/internal/event"
 	"headwater/internal/recipe"
+	"headwater/internal/sandbox"
 )
 
 // Config says what to run.
@@ -31,7 +32,8 @@ type Config struct {
 	Recipe   *recipe.Recipe
 	Launcher string            // the package's launcher, where it really is
 	Roots    map[string]string // services' roots, where they really are, by the recipe's name
-	State    string            // folder for what is kept; created with mode 0700
+	Store    string            // folder of the store that launcher and roots are in; "" means that everybody may enter it
+	State    string            // folder for what is kept, by an absolute path; created with mode 0700
 	Env      []string          // environment that is handed on to the service, NAME=value; PATH is for the launcher itself
 	Logs     io.Writer         // what the processes print, each line with the process's name in front
 	Events   event.Sink
@@ -53,9 +55,18 @@ type Service struct {
 const stopTime = 20 * time.Second
 
 // Run starts everything, calls Ready, and blocks until ctx is done or a process ends by itself, which is an error. It
-// returns when all processes are gone.
+// returns when all processes are gone. Where the caller is root, all is run as a user whom the machine does not know (see sandbox.Room), and
+// the state folder becomes that user's.
 func Run(ctx context.Context, c Config) error {
-	if err := run(ctx, c); err != nil {
+	own, err := sandbox.Lends()
+	switch {
+	case err != nil:
+	case own:
+		err = run(ctx, c)
+	default:
+		err = inRoom(ctx, c, true)
+	}
+	if err != nil {
 		return fmt.Errorf("run %s: %w", c.Recipe.Name, err)
 	}
 	return nil

@@ -2,6 +2,7 @@ package sandbox_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -32,6 +33,8 @@ type seen struct {
 	Listen     string // why it cannot listen there, "" if it can
 	Nested     string // why it cannot make a user namespace, "" if it can
 	Tmp        int64  // bytes of the file system in memory
+	System     bool   // it could change what is the machine's, in /proc
+	Folders    string // why its folders are of no use, "" if they are
 }
 
 // inRoom is the program that the test runs in a room.
@@ -81,6 +84,26 @@ func inRoom() {
 	if unix.Statfs(os.Args[1], &fs) == nil && os.WriteFile(filepath.Join(os.Args[1], "a"), []byte("a"), 0o600) == nil {
 		s.Tmp = int64(fs.Blocks) * fs.Bsize
 	}
+	if f, err := os.OpenFile("/proc/sys/kernel/core_pattern", os.O_WRONLY, 0); err == nil {
+		f.Close()
+		s.System = true
+	}
+	if len(os.Args) > 2 {
+		own, reach := os.Args[2], os.Args[3]
+		err := os.WriteFile(filepath.Join(own, "written"), []byte("b"), 0o600)
+		if text, readErr := os.ReadFile(filepath.Join(own, "kept")); err == nil && (readErr != nil || string(text) != "kept") {
+			err = fmt.Errorf("%q: %w", text, readErr)
+		}
+		if _, readErr := os.ReadFile(filepath.Join(reach, "read")); err == nil {
+			err = readErr
+		}
+		if err == nil && os.WriteFile(filepath.Join(reach, "more"), nil, 0o600) == nil && os.Args[4] == "0" {
+			err = fmt.Errorf("%s can be written to", reach)
+		}
+		if err != nil {
+			s.Folders = err.Error()
+		}
+	}
 	json.NewEncoder(os.Stdout).Encode(s)
 	io.Copy(io.Discard, os.Stdin)
 	os.Exit(3)
@@ -96,8 +119,14 @@ func TestRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	own, reach := filepath.Join(t.TempDir(), "closed", "own"), filepath.Join(t.TempDir(), "closed", "reach")
+	for dir, file := range map[string]string{own: "kept", reach: "read"} {
+		if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, file), []byte(file), 0o444), os.Chmod(filepath.Dir(dir), 0o700)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	marker := fmt.Sprint("HEADWATER_TEST_ROOM=", time.Now().UnixNano())
-	p, err := sandbox.Room{Args: []string{roomProgram, tmp}, Env: []string{marker, "PATH=/usr/bin:/bin"}, Tmp: map[string]int64{tmp: 8 << 20},
+	p, err := sandbox.Room{Args: []string{roomProgram, tmp, own, reach, fmt.Sprint(os.Getuid())}, Own: []string{own}, Reach: []string{reach}, Env: []string{marker, "PATH=/usr/bin:/bin"}, Tmp: map[string]int64{tmp: 8 << 20},
 		Stdin: in, Stdout: outW, Stderr: os.Stderr}.Start()
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +137,7 @@ func TestRoom(t *testing.T) {
 	if err := json.NewDecoder(out).Decode(&s); err != nil {
 		t.Fatal(err)
 	}
-	if s.PID != 1 || s.UID != sandbox.UID || s.Caps != "" || len(s.Interfaces) != 1 || s.Processes != 1 || s.Listen != "" || s.Nested != "" || s.Tmp != 8<<20 {
+	if s.PID != 1 || s.UID != sandbox.UID || s.Caps != "" || len(s.Interfaces) != 1 || s.Processes != 1 || s.Listen != "" || s.Nested != "" || s.Tmp != 8<<20 || s.System || s.Folders != "" {
 		t.Errorf("in the room: %+v", s)
 	}
 	inW.Close()

@@ -42,6 +42,7 @@ type Config struct {
 	Release Release
 	From    *Release // an older release whose data is to be upgraded, nil for none
 	Work    string   // absolute path of a folder for logs and screenshots; what an earlier verification left in it is removed
+	Stores  []string // folders of the stores that releases are in, by absolute paths, where not everybody may enter them
 	Env     []string // NAME=value for the package's processes; PATH is for the launcher itself
 	Limits  Limits   // what is 0 is DefaultLimits'
 	First   bool     // end at the first check that fails
@@ -150,8 +151,8 @@ func runChild(ctx context.Context, c Config) (*Result, error) {
 	}
 	defer unlock()
 	child, pipes, err := sandbox.Room{
-		Args: []string{InitName},
-		Tmp:  map[string]int64{filepath.Join(c.Work, stateDir): c.Limits.Data, filepath.Join(c.Work, dataDir): c.Limits.Data},
+		Args: []string{InitName}, Own: []string{c.Work}, Reach: c.Stores,
+		Tmp: map[string]int64{filepath.Join(c.Work, stateDir): c.Limits.Data, filepath.Join(c.Work, dataDir): c.Limits.Data},
 	}.StartPiped()
 	if err != nil {
 		return nil, err
