@@ -371,7 +371,8 @@ func (p *relyingParty) judge(t *testing.T, config *oauth2.Config, provider *oidc
 func TestGatehouseIsProven(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "proof.json")
 	// Machines that run tests are busy with others.
-	v := runVerify(t, "--wait", "5m", "--max-migrate", "10m", "--max-check", "5m", "--max-time", "30m", "--proof", file, "../../examples/homelab/gatehouse")
+	v := runVerify(t, "--wait", "5m", "--max-migrate", "10m", "--max-check", "5m", "--max-time", "30m", "--proof", file,
+		"-e", "GATEHOUSE_ACCESS_TOKEN_SECONDS=9", "../../examples/homelab/gatehouse") // so that an expired one is tried
 	if v.exit != 0 {
 		t.Fatalf("exit %d: %q: %+v\n%s", v.exit, v.first().Name, v.first().Failure, v.stderr)
 	}
@@ -379,6 +380,11 @@ func TestGatehouseIsProven(t *testing.T) {
 	for _, c := range v.record.Checks {
 		kinds[c.Kind]++
 		findings += len(c.Findings)
+		for _, f := range c.Findings {
+			if strings.Contains(f.Seen, "not tried") && strings.Contains(f.Name, "expired") {
+				t.Errorf("%s: %s", f.Name, f.Seen)
+			}
+		}
 		for _, s := range c.Shots {
 			shots++
 			png, err := os.ReadFile(filepath.Join(strings.TrimSuffix(file, ".json")+".screenshots", s.SHA256+".png"))

@@ -181,7 +181,7 @@ Application.jwk_key = property(lambda self: OTHER)
 			checks: oauth, check: "applications sign people in", finding: "refused: missing verifier", class: "not refused"},
 		{name: "a client secret that is not checked", edits: []edit{validator("def _check_secret(self, provided_secret, stored_secret):\n    return True")},
 			checks: oauth, check: "applications sign people in", finding: "refused: wrong client secret", class: "not refused"},
-		{name: "an expired token that is taken", edits: []edit{{inSettings, `"ACCESS_TOKEN_EXPIRE_SECONDS": 10 * 60`, `"ACCESS_TOKEN_EXPIRE_SECONDS": 4`}, {inValidator, "", `
+		{name: "an expired token that is taken", edits: []edit{setting(`GATEHOUSE_ACCESS_TOKEN_SECONDS: "9"`), {inValidator, "", `
 
 from oauth2_provider.models import AccessToken  # noqa: E402
 

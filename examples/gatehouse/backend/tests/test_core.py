@@ -31,6 +31,8 @@ def test_database_by_libpq_names():
         ("GATEHOUSE_EXTERNAL_URL", "sign-in.example"),
         ("GATEHOUSE_EXTERNAL_URL", "https://sign-in.example/path"),
         ("GATEHOUSE_DEBUG", "perhaps"),
+        ("GATEHOUSE_ACCESS_TOKEN_SECONDS", "0"),
+        ("GATEHOUSE_ACCESS_TOKEN_SECONDS", "soon"),
     ],
 )
 def test_nonsense_is_refused_by_name(variable, value):

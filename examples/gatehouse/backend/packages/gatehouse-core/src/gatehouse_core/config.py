@@ -42,6 +42,7 @@ class Config:
     secret_key: str  # "" if it is kept in the data directory
     signing_key: str  # PEM; "" if it is kept in the data directory
     external_url: str  # scheme and host without a trailing slash, "" to take them from each request
+    access_token_seconds: int  # how long an application's access token lives
     mail: Mail | None
     debug: bool
 
@@ -53,6 +54,7 @@ class Config:
             secret_key=env.get("GATEHOUSE_SECRET_KEY", ""),
             signing_key=env.get("GATEHOUSE_SIGNING_KEY", ""),
             external_url=_external_url(env.get("GATEHOUSE_EXTERNAL_URL", "")),
+            access_token_seconds=_seconds(env, "GATEHOUSE_ACCESS_TOKEN_SECONDS", 10 * 60),
             mail=_mail(env),
             debug=_flag(env, "GATEHOUSE_DEBUG"),
         )
@@ -117,6 +119,13 @@ def _mail(env: Mapping[str, str]) -> Mail | None:
     if "@" not in sender:
         raise ConfigError("GATEHOUSE_SMTP_FROM: it must be an address, since GATEHOUSE_SMTP_HOST is set")
     return Mail(host=host, port=int(port), sender=sender)
+
+
+def _seconds(env: Mapping[str, str], name: str, default: int) -> int:
+    value = env.get(name) or str(default)
+    if not value.isdecimal() or not 0 < int(value) <= 24 * 60 * 60:
+        raise ConfigError(f"{name}: {value!r} is no number of seconds from 1 to 86400")
+    return int(value)
 
 
 def _flag(env: Mapping[str, str], name: str) -> bool:
