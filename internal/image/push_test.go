@@ -278,6 +278,26 @@ func TestPushFails(t *testing.T) {
 			w.Header().Set("Docker-Content-Digest", "sha256:"+strings.Repeat("0", 64))
 			fmt.Fprint(w, `{}`)
 		}), false, "something else under the tag", "what stands between"},
+		{"connections that always break", on("PATCH", "/", func(w http.ResponseWriter, _ *http.Request) {
+			if c, _, err := w.(http.Hijacker).Hijack(); err == nil {
+				c.Close()
+			}
+		}), false, "", "What was sent already is not sent again"},
+		{"a page that wants people to sign in", on("GET", "/manifests/", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html")
+			fmt.Fprint(w, "<html>Please accept the terms of use</html>")
+		}), false, "something else under the tag", "what stands between"},
+		{"layers that it only says it has", func(w http.ResponseWriter, r *http.Request) bool {
+			switch {
+			case r.Method == http.MethodHead && strings.Contains(r.URL.Path, "/blobs/"):
+				w.Header().Set("Content-Length", "1")
+			case r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/"):
+				answer(404, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry")(w, r)
+			default:
+				return false
+			}
+			return true
+		}, false, "MANIFEST_BLOB_UNKNOWN", "clean-up"},
 		{"a way elsewhere", on("POST", "/uploads/", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Location", "http://192.0.2.1/upload")
 			w.WriteHeader(http.StatusAccepted)
@@ -422,6 +442,60 @@ func TestCredentials(t *testing.T) {
 		}
 	}
 }
+
+// Tokens that end while an image is pushed are got anew; who has none is told to sign in.
+func TestTokens(t *testing.T) {
+	for _, c := range []struct {
+		name, password string
+		good           int // requests that a token is good for
+		want           string
+	}{
+		{"a token that ends", "pass", 6, ""},
+		{"a wrong password", "wrong", 6, "UNAUTHORIZED"},
+		{"tokens that are never taken", "pass", 0, "UNAUTHORIZED"},
+	} {
+		var mu sync.Mutex
+		issued, used := 0, map[string]int{}
+		s := newServer(t, nil)
+		refuse := func(w http.ResponseWriter) bool {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="`+s.URL+`/token",service="test",scope="repository:team/svc:push,pull"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			fmt.Fprint(w, `{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}`)
+			return true
+		}
+		s.deviate = func(w http.ResponseWriter, r *http.Request) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			if r.URL.Path == "/token" {
+				if user, password, ok := r.BasicAuth(); !ok || user != "ann" || password != "pass" {
+					return refuse(w)
+				}
+				issued++
+				fmt.Fprintf(w, `{"token":"token-%d"}`, issued)
+				return true
+			}
+			token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+			if used[token]++; !ok || used[token] > c.good {
+				return refuse(w)
+			}
+			return false
+		}
+		keys := authn.NewKeychainFromHelper(helper{"ann", c.password})
+		_, err := push(t, service(t, c.name), image.PushOptions{Keychain: keys}, s.host+"/team/svc")
+		var failed *image.Error
+		switch {
+		case c.want == "" && (err != nil || issued < 2):
+			t.Errorf("%s: %v with %d tokens", c.name, err, issued)
+		case c.want != "" && (!errors.As(err, &failed) || !strings.Contains(err.Error(), c.want) || !strings.Contains(failed.Hint(), "docker login") || strings.Contains(err.Error(), c.password)):
+			t.Errorf("%s: %v, want %s", c.name, err, c.want)
+		}
+	}
+}
+
+// helper is a credential helper that has one user and password.
+type helper struct{ user, password string }
+
+func (h helper) Get(string) (string, string, error) { return h.user, h.password, nil }
 
 // Without TLS only this machine is spoken to, unless the user says otherwise.
 func TestPlainOnlyIfSaid(t *testing.T) {
