@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -26,6 +27,10 @@ func (c *chrome) close() error {
 	return b.Close()
 }
 
+// stepsInTime is how many steps that each wait as long as they may fit into the time of a check: whoever gives checks more time, on a slow
+// machine, gives it to steps.
+const stepsInTime = 8
+
 // newPage opens a page with cookies of its own. The browser lives until close, not as long as ctx.
 func (c *checker) newPage(ctx context.Context) (*browser.Page, error) {
 	if c.chrome.b == nil {
@@ -41,7 +46,7 @@ func (c *checker) newPage(ctx context.Context) (*browser.Page, error) {
 		if err != nil {
 			return nil, err
 		}
-		if c.chrome.b, err = browser.Start(context.WithoutCancel(ctx), browser.Config{Root: root, Dir: dir, Logs: log}); err != nil {
+		if c.chrome.b, err = browser.Start(context.WithoutCancel(ctx), browser.Config{Root: root, Dir: dir, Logs: log, Wait: c.limit / stepsInTime}); err != nil {
 			return nil, err
 		}
 	}
@@ -60,11 +65,11 @@ func (c *checker) browse(ctx context.Context, base string, check recipe.Check) o
 	switch {
 	case o.failure == nil && len(list) > 0:
 		bad := failed("the page has no errors and loads all that it refers to", strings.Join(list, "\n"))
-		bad.shots, bad.likely = o.shots, brokenPage()
+		bad.shots, bad.likely = o.shots, brokenPage(list)
 		return bad
 	case o.failure != nil && len(list) > 0:
 		o.failure.Seen += "\nthe page tells of: " + strings.Join(list, "\n")
-		o.likely = brokenPage()
+		o.likely = brokenPage(list)
 	case o.failure != nil:
 		o.likely = []proof.Cause{{Class: "page of another release", Change: "components", Text: "the page meets no error and does not show that: " +
 			"it, or a client that it is built with, may be of another release or schema than what answers it, or the check of another release's page"}}
@@ -72,8 +77,15 @@ func (c *checker) browse(ctx context.Context, base string, check recipe.Check) o
 	return o
 }
 
+// turnedAway is a page's request that was answered that one must sign in, or may not.
+var turnedAway = regexp.MustCompile(`^request: .*: answers 40[13]\b`)
+
 // brokenPage is what a page's own errors speak for.
-func brokenPage() []proof.Cause {
+func brokenPage(problems []string) []proof.Cause {
+	if !slices.ContainsFunc(problems, func(p string) bool { return !turnedAway.MatchString(p) }) {
+		return []proof.Cause{{Class: "refused request", Change: "allow-logs", Text: "the page asks for what it is refused: " +
+			"where it does so before anybody has signed in, to see whether somebody has, that is no fault, and the line may be allowed"}}
+	}
 	return []proof.Cause{{Class: "broken page", Change: "package.layout", Text: "the page's scripts fail, or what it loads is not there: " +
 		"it may be built for another path, lack files that the layout is to bring, or be kept from loading them by a policy"}}
 }

@@ -30,6 +30,7 @@ type checker struct {
 	base    func(process string) string // the address of a process: "http://127.0.0.1:9000"
 	vars    map[string]string           // what ${NAME} stands for
 	secrets *secrets
+	limit   time.Duration     // how long a check may take
 	work    string            // folder for screenshots and the browser's profile
 	roots   map[string]string // where the browser's root is
 	http    *http.Client

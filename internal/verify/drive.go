@@ -44,7 +44,7 @@ func newDriver(p plan, tell func(Event)) (*driver, error) {
 		}),
 	}
 	d.checker = newChecker(r, d.secrets, p.Work, p.Release.Roots)
-	d.checker.base = d.address
+	d.checker.base, d.checker.limit = d.address, p.Limits.Step
 	return d, nil
 }
 

@@ -20,3 +20,6 @@ func Pointer(body []byte, p string) (string, error) { return pointer(body, p) }
 func Assets(at *url.URL, body []byte) []*url.URL { return assets(at, body) }
 
 func Suspicious(line string) bool { return newFaults().in(line) }
+
+// BrokenPage is brokenPage.
+func BrokenPage(problems []string) []proof.Cause { return brokenPage(problems) }

@@ -55,7 +55,7 @@ func Remote(ctx context.Context, c RemoteConfig) (*Result, error) {
 		plan: plan{Release: c.Release, Work: c.Work, Limits: Limits{Step: c.Step}},
 	}
 	d.checker = newChecker(r, d.secrets, c.Work, c.Release.Roots)
-	d.checker.base = func(string) string { return base }
+	d.checker.base, d.checker.limit = func(string) string { return base }, c.Step
 	for k, v := range r.Package.Env {
 		d.checker.vars[k] = v
 	}

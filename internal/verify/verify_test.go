@@ -134,6 +134,21 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+// A page that is only refused what it asks for need not be broken.
+func TestBrokenPage(t *testing.T) {
+	const refused, missing = "request: GET http://127.0.0.1:80/me: answers 401 Unauthorized", "request: GET http://127.0.0.1:80/a.js: answers 404 Not Found"
+	for _, c := range []struct {
+		problems []string
+		class    string
+	}{
+		{[]string{refused}, "refused request"}, {[]string{refused, missing}, "broken page"}, {[]string{missing}, "broken page"}, {[]string{"console: answers 401"}, "broken page"},
+	} {
+		if list := verify.BrokenPage(c.problems); len(list) != 1 || list[0].Class != c.class {
+			t.Errorf("%q: %+v", c.problems, list)
+		}
+	}
+}
+
 func TestSuspicious(t *testing.T) {
 	for _, line := range []string{
 		"ERROR django.request: Internal Server Error: /x", "2026-01-01 10:00:00,1 [12] [ERROR] Exception in worker", `time=2026 level=ERROR msg="x"`,
