@@ -174,6 +174,13 @@ type jobRun struct {
 	job      job
 	running  map[string]bool // jobs whose artifacts are being made
 	depth    int             // of actions that use actions
+	told     told
+}
+
+// told is what the steps of a job tell those after them.
+type told struct {
+	env     map[string]string // by "echo NAME=VALUE >>$GITHUB_ENV"
+	outputs map[string]string // by step and name, "version.tag"
 }
 
 func (r *jobRun) run(j job) error {
@@ -205,7 +212,9 @@ func (r *jobRun) step(s step) error {
 				env[k] = r.expand(string(v))
 			}
 		}
+		maps.Copy(env, r.told.env)
 		at := Evidence{File: r.workflow.name, Line: s.body}
+		defer r.listen(s, env)()
 		if err := r.stage.Run(r.expand(s.Run), Abs(checkoutDir, r.expand(dir)), env, at); err != nil {
 			r.stage.Notes.Remark(fmt.Sprintf("a step before the image is built was not followed: %v", err), at)
 		}
@@ -218,6 +227,44 @@ func (r *jobRun) step(s step) error {
 		return r.local(path.Clean(s.Uses))
 	}
 	return nil
+}
+
+// listen gives a step what a forge tells its steps of the release, and files to tell others by; what it returns reads these.
+func (r *jobRun) listen(s step, env map[string]string) (done func()) {
+	if release := r.places.release; release != "" {
+		env["GITHUB_REF"], env["GITHUB_REF_NAME"], env["GITHUB_REF_TYPE"] = "refs/tags/"+release, release, "tag"
+	}
+	variables, outputs := new(toldFile), new(toldFile)
+	env["GITHUB_ENV"], env["GITHUB_OUTPUT"] = "/github/env", "/github/output"
+	r.stage.tells = map[string]*toldFile{env["GITHUB_ENV"]: variables, env["GITHUB_OUTPUT"]: outputs}
+	return func() {
+		r.stage.tells = nil
+		if r.told.env == nil {
+			r.told = told{map[string]string{}, map[string]string{}}
+		}
+		variables.settings(func(k, v string) { r.told.env[k] = v })
+		outputs.settings(func(k, v string) { r.told.outputs[s.ID+"."+k] = v })
+	}
+}
+
+// settings are the lines NAME=VALUE, and NAME<<END with lines up to END.
+func (f *toldFile) settings(set func(name, value string)) {
+	lines := strings.Split(string(f.text), "\n")
+	for i := 0; i < len(lines); i++ {
+		name, end, several := strings.Cut(lines[i], "<<")
+		if k, v, ok := strings.Cut(lines[i], "="); ok && (!several || len(k) < len(name)) {
+			set(k, v)
+			continue
+		}
+		if !several {
+			continue
+		}
+		var value []string
+		for i++; i < len(lines) && lines[i] != end; i++ {
+			value = append(value, lines[i])
+		}
+		set(name, strings.Join(value, "\n"))
+	}
 }
 
 // image notes what docker/build-push-action builds.
@@ -351,6 +398,9 @@ func (r *jobRun) value(expr string) string {
 	case "matrix":
 		return r.matrix[name]
 	case "env":
+		if v, ok := r.told.env[name]; ok {
+			return v
+		}
 		for _, layer := range []map[string]scalar{r.job.Env, r.workflow.Env} {
 			if v, ok := layer[name]; ok && !strings.Contains(string(v), "${{") {
 				return string(v)
@@ -362,9 +412,16 @@ func (r *jobRun) value(expr string) string {
 			return checkoutDir
 		case "ref_name":
 			return r.places.release
+		case "ref":
+			if r.places.release != "" {
+				return "refs/tags/" + r.places.release
+			}
 		}
 	case "steps":
 		id, output, _ := strings.Cut(name, ".")
+		if v, ok := r.told.outputs[id+"."+strings.TrimPrefix(output, "outputs.")]; ok {
+			return v
+		}
 		if output == "outputs.tags" {
 			return r.metadataTags(id)
 		}

@@ -37,6 +37,46 @@ func TestVersionOfTheRelease(t *testing.T) {
 	}
 }
 
+// What the steps of a pipeline tell one another of the release comes to the image that they build.
+func TestVersionOutOfAPipeline(t *testing.T) {
+	t.Parallel()
+	const image = "FROM debian AS build\nARG FLAGS=\"\"\nWORKDIR /src\nCOPY . .\nRUN bake v-${FLAGS}\nFROM debian:trixie\nCOPY --from=build /src/v-1.2.3 /app\nCMD [\"/app\"]\n"
+	for name, steps := range map[string]string{
+		"variables": `
+      - run: echo "NUMBER=${GITHUB_REF/refs\/tags\/v/}" >> $GITHUB_ENV
+      - run: |
+          export FLAGS="$NUMBER$(date)"
+          echo "FLAGS=$FLAGS" >> "$GITHUB_ENV"
+      - run: docker build --build-arg FLAGS="$FLAGS" -t team/thing:latest .
+`,
+		"outputs": `
+      - id: version
+        run: echo "number=${GITHUB_REF_NAME#v}" >> $GITHUB_OUTPUT
+      - uses: docker/build-push-action@v6
+        with:
+          context: .
+          tags: team/thing:latest
+          build-args: FLAGS=${{ steps.version.outputs.number }}
+`,
+		"several lines": `
+      - run: |
+          echo "FLAGS<<END" >> $GITHUB_ENV
+          echo "${GITHUB_REF_NAME#v}" >> $GITHUB_ENV
+          echo "END" >> $GITHUB_ENV
+      - uses: docker/build-push-action@v6
+        with: {context: ., tags: "team/thing:latest", build-args: "FLAGS=${{ env.FLAGS }}"}
+`,
+	} {
+		p, err := plan.New(tree("Dockerfile", image, ".github/workflows/release.yml", "jobs:\n  image:\n    steps:"+steps), plan.Options{Release: "v1.2.3", Recognisers: []plan.Recogniser{baker{}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, got, _ := strings.Cut(p.Recipe.Package.Layout["/app"], ":"); got != "v-1.2.3" {
+			t.Errorf("%s: got %q; %+v", name, got, p.Questions)
+		}
+	}
+}
+
 // A compose file among examples says what a service needs that no other starts; what it gives for a password is no secret.
 func TestExampleCompose(t *testing.T) {
 	t.Parallel()

@@ -234,6 +234,9 @@ func (r *shellRun) exec(ctx context.Context, args []string) error {
 // open gives scripts the source's files to read, and nothing to write to.
 func (r *shellRun) open(ctx context.Context, name string, flag int, _ os.FileMode) (io.ReadWriteCloser, error) {
 	abs := Abs(interp.HandlerCtx(ctx).Dir, name)
+	if f := r.stage.tells[abs]; f != nil && flag&(os.O_WRONLY|os.O_RDWR) != 0 {
+		return f, nil
+	}
 	if flag&(os.O_WRONLY|os.O_RDWR) != 0 {
 		if o, _ := r.stage.Files.Lookup(abs); o.Kind == Unknown && !within("/dev", abs) {
 			r.stage.Files.Place(abs, Origin{Kind: Empty}, r.at)
@@ -271,6 +274,17 @@ func script(data []byte, name string) ([]byte, error) {
 type memoryFile struct{ *bytes.Buffer }
 
 func (memoryFile) Close() error { return nil }
+
+// toldFile keeps what is written to it, up to the length of a text.
+type toldFile struct{ text []byte }
+
+func (*toldFile) Read([]byte) (int, error) { return 0, io.EOF }
+func (*toldFile) Close() error             { return nil }
+
+func (f *toldFile) Write(p []byte) (int, error) {
+	f.text = append(f.text, p[:min(len(p), maxText-len(f.text))]...)
+	return len(p), nil
+}
 
 // stat: folders that are not known are taken to be there, so that cd goes where the script means to go.
 func (r *shellRun) stat(ctx context.Context, name string, _ bool) (fs.FileInfo, error) {

@@ -31,6 +31,8 @@ type Stage struct {
 	from []*Stage
 
 	ran []ran // in this stage
+	// tells are the files by which what runs here tells its surroundings something, by absolute path: what is written to them is kept.
+	tells map[string]*toldFile
 
 	// Unrecognised lists the commands that nobody knew.
 	Unrecognised []Command

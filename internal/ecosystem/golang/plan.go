@@ -68,7 +68,7 @@ func parseCall(args []string) call {
 		case "o":
 			k.out = value
 		case "ldflags":
-			if value = strings.TrimSpace(value); value != "" {
+			if value = knownFlags(value); value != "" {
 				k.options["ldflags"] = value
 			}
 		case "tags":
@@ -76,6 +76,17 @@ func parseCall(args []string) call {
 		}
 	}
 	return k
+}
+
+// unknownValue is a variable that the linker is to set to what nobody knows who was not there: a commit, a date.
+var unknownValue = regexp.MustCompile(`(?:^|\s)-X[ =][\w./-]+=(\s|$)`)
+
+// knownFlags are the linker's without those; such a variable keeps what the source says.
+func knownFlags(value string) string {
+	for unknownValue.MatchString(value) {
+		value = unknownValue.ReplaceAllString(value, "$1")
+	}
+	return strings.TrimSpace(value)
 }
 
 func (k *call) tags(list string) {
