@@ -207,6 +207,20 @@ func TestPlanService(t *testing.T) {
 	}
 }
 
+// The toolchain that a service runs on needs none of what the service does.
+func TestPlanShippedToolchain(t *testing.T) {
+	p := planned(t,
+		"Dockerfile", "FROM node:22\nRUN apt-get update && apt-get install -y chromium mariadb-server\nWORKDIR /app\nCOPY . .\nRUN npm ci\nCMD [\"node\", \"server.js\"]\n",
+		"package.json", `{"dependencies":{}}`, "package-lock.json", emptyNpmLock, "server.js", "")
+	of := p.Recipe.Roots[p.Recipe.Components["nodejs"].Root].Packages
+	if slices.Contains(of, "chromium") || !slices.Contains(of, "libstdc++6") {
+		t.Errorf("the toolchain's root has %v", of)
+	}
+	if runtime := p.Recipe.Roots["runtime"].Packages; !slices.Contains(runtime, "chromium") || !slices.Contains(runtime, "libstdc++6") {
+		t.Errorf("the runtime root has %v", runtime)
+	}
+}
+
 // What is not known is asked.
 func TestPlanAsks(t *testing.T) {
 	dockerfile := func(run string) string {

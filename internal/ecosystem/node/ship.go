@@ -18,6 +18,9 @@ func (r Recogniser) Ship(s *plan.Stage) {
 	}
 	b := s.NewBuild("node", "/usr/local", version.Evidence)
 	b.Name, b.Only, b.Before = "nodejs", true, &plan.Files{}
+	bare := *s
+	bare.Packages = nil // what the service needs beside it is none of its own
+	b.Stage = &bare
 	b.Options["toolchain"] = true
 	b.Toolchains["node"] = version
 	for _, library := range libraries(version.Value) {
