@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/crypto/bcrypt"
 
 	"headwater/internal/event"
@@ -149,6 +150,12 @@ func TestImageRuns(t *testing.T) {
 // registryServer starts Debian's registry and returns its HOST:PORT.
 func registryServer(t *testing.T, tools *imagetest.Tools, auth string) string {
 	t.Helper()
+	return registryIn(t, tools, auth, t.TempDir())
+}
+
+// registryIn is registryServer with what the registry is given in dir/data.
+func registryIn(t *testing.T, tools *imagetest.Tools, auth, dir string) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -157,7 +164,6 @@ func registryServer(t *testing.T, tools *imagetest.Tools, auth string) string {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
 	config := "version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: " + dir + "/data}}\nhttp: {addr: '" + host + "'}\n" + auth
 	file := filepath.Join(dir, "config.yml")
 	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
@@ -254,6 +260,39 @@ func TestImageIsPushed(t *testing.T) {
 	}
 }
 
+// What a real registry lost of an image that it still has a tag of is sent again, and the image is whole.
+func TestImageIsPushedWhereABlobVanished(t *testing.T) {
+	tools, dir := imagetest.New(t), t.TempDir()
+	host := registryIn(t, tools, "", dir)
+	layout := filepath.Join(t.TempDir(), "oci")
+	first := pushImage(t, "--push", host+"/hello", "--oci", layout)
+	m, err := openManifest(layout, first.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, gone := range []v1.Descriptor{m.Layers[1], m.Config} {
+		blob := filepath.Join(dir, "data/docker/registry/v2/blobs/sha256", gone.Digest.Hex[:2], gone.Digest.Hex)
+		if err := os.RemoveAll(blob); err != nil {
+			t.Fatal(err)
+		}
+		again := pushImage(t, "--push", host+"/hello")
+		if _, err := os.Stat(blob); err != nil || again.Digest != first.Digest {
+			t.Errorf("%s is not there again: %+v, %v", gone.MediaType, again, err)
+		}
+	}
+	tools.Run(t, "skopeo", "--insecure-policy", "copy", "--src-tls-verify=false", "docker://"+host+"/hello:1", "dir:"+t.TempDir())
+}
+
+// openManifest reads a manifest of an OCI layout.
+func openManifest(layout, digest string) (*v1.Manifest, error) {
+	f, err := os.Open(filepath.Join(layout, "blobs", strings.Replace(digest, ":", "/", 1)))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return v1.ParseManifest(f)
+}
+
 // Passwords are those that docker login keeps.
 func TestImageIsPushedWithAPassword(t *testing.T) {
 	tools := imagetest.New(t)
@@ -336,7 +375,7 @@ func TestImageOfGatehouseRuns(t *testing.T) {
 	(&relyingParty{base: run.Address(server), user: "admin", password: services.Environment()["GATEHOUSE_BOOTSTRAP_PASSWORD"]}).check(t)
 }
 
-// A Nix daemon's package and one that is built here, in another store, by one processor and under another umask, zone and language, make the
+// A Nix daemon's package and one that is built here, in another store, by another user with one processor and under another umask, zone and language, make the
 // same image.
 func TestImageIsTheSameEverywhere(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "hello")
@@ -353,6 +392,11 @@ func TestImageIsTheSameEverywhere(t *testing.T) {
 	importPaths(t, here, filepath.Join(out, "roots.txt"))
 	cmd := headwater(t.Context(), t, "image", "--store", here, dir)
 	cmd.Env = append(os.Environ(), "TZ=Asia/Kolkata", "LANG=tr_TR.UTF-8", "GOMAXPROCS=1", "USER=somebody")
+	cmd.SysProcAttr = &syscall.SysProcAttr{ // another user, as far as a program can tell
+		Cloneflags:  syscall.CLONE_NEWUSER,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 4321, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 8765, HostID: os.Getgid(), Size: 1}},
+	}
 	umask := syscall.Umask(0o077)
 	got, err := cmd.Output()
 	syscall.Umask(umask)
