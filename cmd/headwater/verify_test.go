@@ -39,6 +39,7 @@ if (($ARGV[0] // '') eq 'migrate') {
     exit 0;
 }
 $SIG{TERM} = $do eq 'deaf' ? 'IGNORE' : sub { print "ending\n"; exit($do eq 'ends badly' ? 9 : 0) };
+$SIG{TERM} = sub { print "ending\n"; sleep 600 while 1 } if $do eq 'ends slowly';
 $SIG{TERM} = sub { POSIX::_exit(2) } if $do eq 'does as Go does';
 if ($do eq 'variable') { print STDERR "KeyError: 'ODD_SECRET_KEY'\n"; exit 1 }
 if ($do eq 'library') { print STDERR "/app/odd: error while loading shared libraries: libodd.so.5: cannot open shared object file: No such file or directory\n"; exit 127 }
@@ -246,6 +247,7 @@ func TestVerifyFindsWhatIsBroken(t *testing.T) {
 		{do: "grows", check: "it keeps its limits", class: "limit", change: "package.processes.web", args: []string{"--max-memory", "300"}},
 		{do: "multiplies", check: "it keeps its limits", class: "limit", args: []string{"--max-processes", "100"}},
 		{do: "deaf", check: "web ends when it is asked to", class: "signal not handled", args: []string{"--max-stop", "2s"}},
+		{do: "ends slowly", check: "web ends when it is asked to", class: "slow to end", change: "package.processes.web", args: []string{"--max-stop", "2s"}},
 		{do: "ends badly", check: "web ends when it is asked to"},
 		{do: "does as Go does", check: "none"},
 		{do: "read-only", check: "nothing is written outside of the volumes", class: "read-only file system", change: "package.volumes"},

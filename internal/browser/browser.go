@@ -140,6 +140,9 @@ func command(c Config) (args []string, headless string, err error) {
 		"--symlink", "usr/bin", "/bin", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64",
 		"--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/run", "--bind", profile, profileAt,
 	}
+	if os.Geteuid() == 0 { // who may write these, whatever namespaces it is in
+		args = append(args, "--ro-bind-try", "/proc/sys", "/proc/sys", "--ro-bind-try", "/proc/sysrq-trigger", "/proc/sysrq-trigger")
+	}
 	for _, file := range []string{"/etc/resolv.conf", "/etc/hosts"} { // names are resolved as the caller does, whose network this is
 		if exists(c.Root+file) && exists(file) {
 			args = append(args, "--ro-bind", file, file)
