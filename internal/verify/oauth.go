@@ -6,9 +6,9 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"headwater/internal/browser"
 	"headwater/internal/oidc"
@@ -16,14 +16,11 @@ import (
 	"headwater/internal/recipe"
 )
 
-// requestTime is how long one request of an application's may take.
-const requestTime = 15 * time.Second
-
 // oauth2 signs in at an application that trusts the service, and tries what must be refused. Each time a person goes there, it is in a page
 // without cookies, so that all of the recipe's steps apply.
 func (c *checker) oauth2(ctx context.Context, base string, check recipe.Check) outcome {
 	o := check.OAuth2
-	config := oidc.Config{Issuer: base + o.Issuer, HTTP: &http.Client{Transport: c.http.Transport, Timeout: requestTime}, Scopes: scopes(o.Scopes)}
+	config := oidc.Config{Issuer: base + o.Issuer, HTTP: &http.Client{Transport: c.http.Transport, Timeout: c.limit / stepsInTime}, Scopes: scopes(o.Scopes)}
 	for _, p := range []struct {
 		to   *string
 		from string
@@ -85,6 +82,8 @@ func tokenCauses(findings []proof.Finding) []proof.Cause {
 		name, refusal := strings.CutPrefix(f.Name, "refused: ")
 		switch {
 		case f.OK:
+		case unanswered.MatchString(f.Seen):
+			return []proof.Cause{{Class: "no answer", Text: "it did not answer in time: where the machine is busy, --max-check gives requests more time", Change: "package.processes"}}
 		case f.Name == signatureFinding:
 			return []proof.Cause{{Class: "keys", Change: "package.volumes", Text: "tokens are signed by a key that it does not publish: " +
 				"another than the one in its settings, one that each of its processes makes for itself, or one that is not kept in a volume"}}
@@ -100,6 +99,9 @@ func tokenCauses(findings []proof.Finding) []proof.Cause {
 	return []proof.Cause{{Class: "not refused", Change: "package.env", Text: "it lets pass what it must refuse (" + strings.Join(unrefused, ", ") + "): " +
 		"where no setting asks for that, it is the service's own code, and this release is not one to run"}}
 }
+
+// unanswered is what package oidc has seen where there was no answer to judge.
+var unanswered = regexp.MustCompile(`deadline exceeded|Client\.Timeout|has not loaded within`)
 
 // signatureFinding is what package oidc calls whether a token's signature is by a key that the provider publishes.
 const signatureFinding = "ID token: signature"

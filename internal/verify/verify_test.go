@@ -106,6 +106,7 @@ func TestTokenCauses(t *testing.T) {
 		{bad("refused: reused code"), "not refused"},
 		{bad("token response", "refused: reused code"), ""},
 		{bad("ID token: signature", "refresh"), "keys"},
+		{append(bad("refused: reused code"), proof.Finding{Name: "refused: wrong verifier", Seen: "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"}), "no answer"},
 	} {
 		class := ""
 		if list := verify.TokenCauses(c.findings); len(list) > 0 {
