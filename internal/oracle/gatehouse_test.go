@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,14 +33,22 @@ func TestGatehouse(t *testing.T) {
 	for name := range strings.SplitSeq(*builders, ",") {
 		list = append(list, nixtest.New(t, nixtest.Release(name)))
 	}
-	ours, pkg := buildGatehouse(t)
+	p := compile(t)
+	ours, pkg := p.buildGatehouse(t)
 	nodes := slices.DeleteFunc(closure(pkg), func(n *dag.Node) bool { return n.Drv == nil })
 	for _, n := range list {
-		t.Run(string(n.Release), func(t *testing.T) { gatehouseBy(t, n, ours, nodes, pkg) })
+		t.Run(string(n.Release), func(t *testing.T) {
+			theirs := gatehouseBy(t, n, ours, nodes, pkg)
+			want := p.run(t, ours.Dir(), "image", gatehouse)
+			if got := p.elsewhere(t, theirs.Dir(), "image", gatehouse); got != want {
+				t.Errorf("the image of what Nix built is %s, of what we built %s", got, want)
+			}
+		})
 	}
 }
 
-func gatehouseBy(t *testing.T, n *nixtest.Nix, ours *store.Store, nodes []*dag.Node, pkg *dag.Node) {
+// gatehouseBy has a Nix build what we built, and returns the store that it filled.
+func gatehouseBy(t *testing.T, n *nixtest.Nix, ours *store.Store, nodes []*dag.Node, pkg *dag.Node) *store.Store {
 	t.Helper()
 	dir := storeDir(t)
 	theirs := storetest.Open(t, dir)
@@ -65,6 +74,7 @@ func gatehouseBy(t *testing.T, n *nixtest.Nix, ours *store.Store, nodes []*dag.N
 	}
 	t.Logf("%s, local against Nix %s, as uid %d: %d of %d derivation paths, %d of %d output paths and %d of %d NAR hashes equal; Nix evaluated for %.1f s and built %d outputs in %.0f s, %d were fetched",
 		pkg.Name, version(t, n), os.Getuid(), len(nodes), len(nodes), r.Common, all, r.Equal(), all, evaluated.Seconds(), all-given, built.Seconds(), given)
+	return theirs
 }
 
 // version is which Nix it is.
@@ -74,37 +84,70 @@ func version(t *testing.T, n *nixtest.Nix) string {
 	return v
 }
 
-// buildGatehouse builds it as anybody does, in the store that tests share, and loads the derivation that made it.
-func buildGatehouse(t *testing.T) (*store.Store, *dag.Node) {
+// program is headwater, compiled.
+type program string
+
+func compile(t *testing.T) program {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "headwater")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../../cmd/headwater")
+	p := filepath.Join(t.TempDir(), "headwater")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", p, "../../cmd/headwater")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	return program(p)
+}
+
+// command is one of headwater over the store in dir.
+func (p program) command(t *testing.T, dir string, args ...string) *exec.Cmd {
+	t.Helper()
+	return exec.CommandContext(t.Context(), string(p), append([]string{"--store", dir}, args...)...)
+}
+
+// run runs a command and returns what it printed.
+func (p program) run(t *testing.T, dir string, args ...string) string {
+	t.Helper()
+	return result(t, p.command(t, dir, args...))
+}
+
+// elsewhere is run by somebody else, as far as a program can tell: another user, zone and language, and one processor.
+func (p program) elsewhere(t *testing.T, dir string, args ...string) string {
+	t.Helper()
+	cmd := p.command(t, dir, args...)
+	cmd.Env = append(os.Environ(), "TZ=Asia/Kolkata", "LANG=tr_TR.UTF-8", "GOMAXPROCS=1", "USER=somebody")
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 4321, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 8765, HostID: os.Getgid(), Size: 1}},
+	}
+	return result(t, cmd)
+}
+
+func result(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", strings.Join(cmd.Args, " "), err, stderr.String())
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// buildGatehouse builds it as anybody does, in the store that tests share, and loads the derivation that made it.
+func (p program) buildGatehouse(t *testing.T) (*store.Store, *dag.Node) {
+	t.Helper()
 	dir, err := roottest.StoreDir()
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := func(args ...string) string {
-		t.Helper()
-		cmd := exec.CommandContext(t.Context(), program, append([]string{"--store", dir, "build"}, args...)...)
-		var stderr bytes.Buffer
-		cmd.Stderr = &stderr
-		out, err := cmd.Output()
-		if err != nil {
-			t.Fatalf("headwater build: %v\n%s", err, stderr.String())
-		}
-		return strings.TrimSpace(string(out))
-	}
-	run(gatehouse)
-	p, err := nix.ParseStorePath(run("--drv", gatehouse))
+	p.run(t, dir, "build", gatehouse)
+	drvPath, err := nix.ParseStorePath(p.run(t, dir, "build", "--drv", gatehouse))
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := storetest.Open(t, dir)
-	nodes, err := local.Load(t.Context(), s, p)
+	nodes, err := local.Load(t.Context(), s, drvPath)
 	if err != nil {
 		t.Fatal(err)
 	}
