@@ -646,6 +646,15 @@ func portPatterns() []*regexp.Regexp {
 	}
 }
 
+// listens is what stands before an address that is listened on.
+var listens = regexp.MustCompile(`(?i)listen|addr|port|bind|serve`)
+
+// remote tells whether a port is one of those that nobody listens on by agreement: they are given to who calls (RFC 6335, section 6).
+func remote(port string) bool {
+	n, err := strconv.Atoi(port)
+	return err != nil || n >= 49152
+}
+
 // port is the one that a Procfile's process is told, or the only one that the program's own sources name.
 func (u *unwritten) port(main program, s start) (string, Evidence, bool) {
 	if slices.Contains(s.env, "PORT="+procfilePort) {
@@ -659,7 +668,8 @@ func (u *unwritten) port(main program, s start) (string, Evidence, bool) {
 		}
 		for _, pattern := range portPatterns() {
 			for _, m := range pattern.FindAllSubmatchIndex(data, -1) {
-				if p := string(data[m[2]:m[3]]); ports[p] == (Evidence{}) {
+				line := data[bytes.LastIndexByte(data[:m[0]], '\n')+1 : m[1]]
+				if p := string(data[m[2]:m[3]]); listens.Match(line) && !remote(p) && ports[p] == (Evidence{}) {
 					ports[p] = Evidence{File: f, Line: lineAt(data, m[0])}
 				}
 			}
