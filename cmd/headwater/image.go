@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"headwater/internal/atomicfile"
+	"headwater/internal/attest"
 	"headwater/internal/dag"
 	"headwater/internal/event"
 	"headwater/internal/graph"
@@ -148,7 +149,7 @@ func (a *app) makeImage(ctx context.Context, b *builder, p *project, g *graph.Gr
 	if err := recordImage(rootLink(b.store, p)+imageRecordSuffix, g.Package.Path(), img, spec, c, pushed); err != nil {
 		return err
 	}
-	return a.imageResult(img, pushed)
+	return a.imageResult(img, pushed, told.signer)
 }
 
 func (a *app) tellPushed(b *builder, pushed []image.Pushed) {
@@ -162,12 +163,16 @@ func (a *app) tellPushed(b *builder, pushed []image.Pushed) {
 }
 
 // imageResult prints the digest.
-func (a *app) imageResult(img *image.Image, pushed []image.Pushed) error {
+func (a *app) imageResult(img *image.Image, pushed []image.Pushed, signer *attest.Key) error {
 	if !a.json {
 		_, err := fmt.Fprintln(a.stdout, img.Hash)
 		return err
 	}
-	return json.NewEncoder(a.stdout).Encode(map[string]any{"v": 1, "digest": img.Hash, "name": img.Title, "pushed": pushedLines(pushed)})
+	result := map[string]any{"v": 1, "digest": img.Hash, "name": img.Title, "pushed": pushedLines(pushed)}
+	if signer != nil {
+		result["signedBy"] = signer.Public().ID()
+	}
+	return json.NewEncoder(a.stdout).Encode(result)
 }
 
 // pushedLine is a reference that was pushed, in results and records.

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -36,12 +37,22 @@ type Attachment struct {
 // Repository is a repository of a registry, for what stands beside images.
 type Repository struct {
 	push push
+
+	open   sync.Once
+	puller *remote.Puller // which signs in once for all that is read
+	fault  error
 }
 
 // OpenRepository gives access to the repository of a reference. It asks nothing yet.
 func OpenRepository(ref Ref, o PushOptions) *Repository {
 	o = o.complete()
-	return &Repository{push{PushOptions: o, ref: ref, transport: transport(o)}}
+	return &Repository{push: push{PushOptions: o, ref: ref, transport: transport(o)}}
+}
+
+// options are those of one thing that is read.
+func (r *Repository) options(ctx context.Context) ([]remote.Option, error) {
+	r.open.Do(func() { r.puller, r.fault = remote.NewPuller(r.push.options(context.WithoutCancel(ctx))...) })
+	return append(r.push.options(ctx), remote.Reuse(r.puller)), r.fault
 }
 
 // Attach puts attachments beside an image that is there. What is there already is not sent; what others put under the same tags stays. The
@@ -117,7 +128,11 @@ func (r *Repository) appendTo(ctx context.Context, pusher *remote.Pusher, tag st
 
 // tagged is what has a tag, an image of no layers if nothing has.
 func (r *Repository) tagged(ctx context.Context, tag string) (v1.Image, error) {
-	img, err := remote.Image(r.push.ref.tag.Context().Tag(tag), r.push.options(ctx)...)
+	options, err := r.options(ctx)
+	if err != nil {
+		return nil, err
+	}
+	img, err := remote.Image(r.push.ref.tag.Context().Tag(tag), options...)
 	if absent(err) {
 		return mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON), nil
 	}
@@ -228,7 +243,11 @@ func (r *Repository) Manifest(ctx context.Context, tagOrDigest string) ([]byte, 
 	if _, err := v1.NewHash(tagOrDigest); err == nil {
 		ref = repository.Digest(tagOrDigest)
 	}
-	d, err := remote.Get(ref, r.push.options(ctx)...)
+	options, err := r.options(ctx)
+	if err != nil {
+		return nil, r.fail(ctx, err)
+	}
+	d, err := remote.Get(ref, options...)
 	switch {
 	case absent(err):
 		return nil, nil
@@ -245,7 +264,11 @@ func (r *Repository) Blob(ctx context.Context, digest v1.Hash) ([]byte, error) {
 }
 
 func (r *Repository) blob(ctx context.Context, digest v1.Hash) ([]byte, error) {
-	layer, err := remote.Layer(r.push.ref.tag.Context().Digest(digest.String()), r.push.options(ctx)...)
+	options, err := r.options(ctx)
+	if err != nil {
+		return nil, err
+	}
+	layer, err := remote.Layer(r.push.ref.tag.Context().Digest(digest.String()), options...)
 	if err != nil {
 		return nil, err
 	}
@@ -268,7 +291,11 @@ func (r *Repository) Referrers(ctx context.Context, subject v1.Hash) ([]v1.Descr
 }
 
 func (r *Repository) referrers(ctx context.Context, subject v1.Hash) ([]v1.Descriptor, error) {
-	index, err := remote.Referrers(r.push.ref.tag.Context().Digest(subject.String()), r.push.options(ctx)...)
+	options, err := r.options(ctx)
+	if err != nil {
+		return nil, err
+	}
+	index, err := remote.Referrers(r.push.ref.tag.Context().Digest(subject.String()), options...)
 	if err != nil {
 		return nil, err
 	}

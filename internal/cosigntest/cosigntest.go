@@ -1,0 +1,138 @@
+// Package cosigntest gives tests the real cosign, in the two releases that are about: Debian's, out of a pinned package, which reads signatures
+// and attestations by their tags, and the current one, which reads bundles that refer to an image. The current one is a Go program that the
+// first test on a machine builds, which takes some minutes; the go command keeps it. The module cosign pins it.
+//
+//	for _, c := range cosigntest.New(t) {
+//		c.Run(t, dir, "verify", "--key", "cosign.pub", image)
+//	}
+package cosigntest
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"headwater/internal/lock"
+	"headwater/internal/roottest"
+)
+
+// Suite is the Debian release that the older cosign is of.
+const Suite = "trixie"
+
+// Packages are those that are pinned.
+var Packages = []string{"cosign"}
+
+// pins is a headwater.lock with the older cosign's root.
+//
+//go:embed testdata/headwater.lock
+var pins []byte
+
+// Password opens the keys that GenerateKey makes.
+const Password = "a-password-of-a-test"
+
+// Cosign is a release of cosign.
+type Cosign struct {
+	Name    string   // for tests' names
+	inside  []string // the start of a command line that runs it in its root; nil if it needs none
+	program string
+}
+
+// New makes both releases available, the older one first.
+func New(t testing.TB) []*Cosign {
+	t.Helper()
+	return []*Cosign{debian(t), current(t)}
+}
+
+func debian(t testing.TB) *Cosign {
+	t.Helper()
+	locked, err := lock.Parse(pins)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := roottest.Unpacked(t.Context(), locked, Suite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inside, err := roottest.Inside(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Cosign{"debian", inside, "cosign"}
+}
+
+// current is the executable as the go command has built it. Of several tests at once one builds it.
+func current(t testing.TB) *Cosign {
+	t.Helper()
+	lock, err := os.OpenFile(filepath.Join(os.TempDir(), fmt.Sprintf("headwater-cosigntest-%d.lock", os.Getuid())), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close() // and with it the lock
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	_, here, _, _ := runtime.Caller(0)
+	cmd := exec.Command("go", "tool", "-n", "cosign")
+	cmd.Dir = filepath.Join(filepath.Dir(here), "cosign")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("build cosign: %v\n%s", err, &stderr)
+	}
+	return &Cosign{"current", nil, strings.TrimSpace(string(out))}
+}
+
+// Command makes a command that runs cosign in a folder, with Password for keys and nothing of the user's, so that it speaks to no service of
+// others.
+func (c *Cosign) Command(ctx context.Context, dir string, args ...string) *exec.Cmd {
+	argv := append([]string{c.program}, args...)
+	if c.inside != nil {
+		inside := slices.Clone(c.inside)
+		inside[slices.Index(inside, "--chdir")+1] = dir
+		argv = append(inside, argv...)
+	}
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Dir = dir
+	cmd.Env = []string{"HOME=" + dir, "COSIGN_PASSWORD=" + Password, "PATH=" + os.Getenv("PATH")}
+	return cmd
+}
+
+// Try runs cosign and returns what it printed, and its error with what it said.
+func (c *Cosign) Try(t testing.TB, dir string, args ...string) (string, error) {
+	t.Helper()
+	cmd := c.Command(t.Context(), dir, args...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("cosign (%s) %s: %w\n%s", c.Name, strings.Join(args, " "), err, &errs)
+	}
+	return out.String(), nil
+}
+
+// Run runs cosign and returns what it printed; a failure ends the test.
+func (c *Cosign) Run(t testing.TB, dir string, args ...string) string {
+	t.Helper()
+	out, err := c.Try(t, dir, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// GenerateKey makes a key pair in a folder and returns its files.
+func (c *Cosign) GenerateKey(t testing.TB, dir, name string) (private, public string) {
+	t.Helper()
+	c.Run(t, dir, "generate-key-pair", "--output-key-prefix", name)
+	return filepath.Join(dir, name+".key"), filepath.Join(dir, name+".pub")
+}
