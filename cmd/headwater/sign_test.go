@@ -429,7 +429,7 @@ func TestProvenanceOfGatehouse(t *testing.T) {
 		}
 	}
 	visit(g.Package)
-	if fetches < 300 || sources < 4 {
+	if fetches < 250 || sources < 4 {
 		t.Errorf("the package is made of %d downloads and %d sources", fetches, sources)
 	}
 }

@@ -378,11 +378,15 @@ func parent(pid string) string {
 // Chromium runs on the machine and in a room, where the loopback is all there is of a network, and does not outlive who started it, however
 // that ends.
 func TestHeld(t *testing.T) {
+	root, err := root(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name  string
-		start func(args []string) (said io.Reader, kill func(), err error)
+		start func(dir string, args []string) (said io.Reader, kill func(), err error)
 	}{
-		{"on the machine", func(args []string) (io.Reader, func(), error) {
+		{"on the machine", func(_ string, args []string) (io.Reader, func(), error) {
 			cmd := exec.Command(args[0], args[1:]...)
 			cmd.Stderr = os.Stderr
 			said, err := cmd.StdoutPipe()
@@ -394,8 +398,8 @@ func TestHeld(t *testing.T) {
 				_ = cmd.Wait() // killed
 			}, err
 		}},
-		{"in a room", func(args []string) (io.Reader, func(), error) {
-			p, pipes, err := sandbox.Room{Args: args, Env: os.Environ()}.StartPiped()
+		{"in a room", func(dir string, args []string) (io.Reader, func(), error) {
+			p, pipes, err := sandbox.Room{Args: args, Env: os.Environ(), Own: []string{dir}, Reach: []string{root}}.StartPiped()
 			if err != nil {
 				return nil, nil, err
 			}
@@ -409,7 +413,7 @@ func TestHeld(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
-			out, kill, err := c.start([]string{os.Args[0], "-hold", dir})
+			out, kill, err := c.start(dir, []string{os.Args[0], "-hold", dir, root})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -14,7 +14,7 @@ import (
 
 var (
 	relock = flag.Bool("lock", false, "pin the browser's packages anew")
-	held   = flag.String("hold", "", "start a browser with this folder, say so, and wait for the end")
+	held   = flag.String("hold", "", "start a browser with this folder, out of the root after it, say so, and wait for the end")
 )
 
 // suite is what the browser's packages are of. Without the suite of security updates, whose packages are replaced within weeks and are
@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 		}
 	}
 	if *held != "" {
-		if err := hold(*held); err != nil {
+		if err := hold(*held, flag.Arg(0)); err != nil {
 			panic(err)
 		}
 	}
@@ -38,12 +38,8 @@ func TestMain(m *testing.M) {
 }
 
 // hold keeps a browser running for as long as this process is.
-func hold(dir string) error {
+func hold(dir, root string) error {
 	ctx := context.Background()
-	root, err := root(ctx)
-	if err != nil {
-		return err
-	}
 	b, err := browser.Start(ctx, browser.Config{Root: root, Dir: dir, Logs: os.Stderr})
 	if err != nil {
 		return err
