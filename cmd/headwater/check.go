@@ -93,23 +93,9 @@ func checkable(g *graph.Graph, components []string) ([]*dag.Node, error) {
 			return nil, &usageError{fmt.Errorf("--component %q: the recipe has %s", c, strings.Join(slices.Sorted(maps.Keys(g.Components)), ", "))}
 		}
 	}
-	var nodes []*dag.Node
-	seen := map[*dag.Node]bool{}
-	var visit func(*dag.Node)
-	visit = func(n *dag.Node) {
-		if seen[n] {
-			return
-		}
-		seen[n] = true
-		for _, in := range n.Inputs {
-			visit(in)
-		}
-		if n.Drv != nil && n.Kind != dag.Fetch && (len(components) == 0 || slices.Contains(components, n.Component)) {
-			nodes = append(nodes, n)
-		}
-	}
-	visit(g.Package)
-	return nodes, nil
+	return slices.DeleteFunc(dag.Closure(g.Package), func(n *dag.Node) bool {
+		return n.Drv == nil || n.Kind == dag.Fetch || len(components) > 0 && !slices.Contains(components, n.Component)
+	}), nil
 }
 
 // sound makes sure that what is compared, and what it is built from, are the bytes that are registered.

@@ -53,20 +53,12 @@ func (a *app) graphCommand() *cobra.Command {
 // ordered lists what goal needs, inputs before what uses them, each once.
 func ordered(goal *dag.Node) []graphNode {
 	var list []graphNode
-	seen := map[*dag.Node]bool{}
-	var visit func(*dag.Node)
-	visit = func(n *dag.Node) {
-		if seen[n] {
-			return
-		}
-		seen[n] = true
+	for _, n := range dag.Closure(goal) {
 		inputs := make([]nix.StorePath, len(n.Inputs))
 		for i, in := range n.Inputs {
-			visit(in)
 			inputs[i] = in.ID()
 		}
 		list = append(list, graphNode{ID: n.ID(), Kind: n.Kind, Name: n.Name, Component: n.Component, Drv: n.DrvPath, Outputs: n.Outputs, Inputs: inputs})
 	}
-	visit(goal)
 	return list
 }

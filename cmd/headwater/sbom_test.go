@@ -7,35 +7,54 @@ import (
 	"strings"
 	"testing"
 
+	"headwater/internal/graph"
 	"headwater/internal/image"
 	"headwater/internal/sbom"
 )
 
-// Every file of gatehouse's image belongs to exactly one part of its bill of materials.
-func TestMaterialsOfGatehouse(t *testing.T) {
-	dir := "../../examples/homelab/gatehouse"
-	output(t, "build", "--store", sharedStore(t), dir)
+// materials is a project that is built, and what it is made of.
+type materials struct {
+	dir     string
+	project *project
+	graph   *graph.Graph
+	spec    image.Spec
+	builder *builder
+	doc     *sbom.Document
+}
+
+func materialsOfGatehouse(t *testing.T) materials {
+	t.Helper()
+	m := materials{dir: "../../examples/homelab/gatehouse"}
+	output(t, "build", "--store", sharedStore(t), m.dir)
 	a := newApp()
 	a.storeDir, a.stderr = sharedStore(t), io.Discard
-	p, g, err := openGraph([]string{dir})
-	if err != nil {
+	var err error
+	if m.project, m.graph, err = openGraph([]string{m.dir}); err != nil {
 		t.Fatal(err)
 	}
 	var o imageOptions
-	spec, err := a.imageSpec(p, g, o)
-	if err != nil {
+	if m.spec, err = a.imageSpec(m.project, m.graph, o); err != nil {
 		t.Fatal(err)
 	}
-	b, err := a.openBuilder(t.Context(), p.lock.Date)
-	if err != nil {
+	if m.builder, err = a.openBuilder(t.Context(), m.project.lock.Date); err != nil {
 		t.Fatal(err)
 	}
-	defer b.Close()
-	b.locate(p)
-	doc, err := b.materials(t.Context(), p, g, spec, o.engine)
-	if err != nil {
+	t.Cleanup(func() {
+		if err := m.builder.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	m.builder.locate(m.project)
+	if m.doc, err = m.builder.materials(t.Context(), m.project, m.graph, m.spec, o.engine); err != nil {
 		t.Fatal(err)
 	}
+	return m
+}
+
+// Every file of gatehouse's image belongs to exactly one part of its bill of materials.
+func TestMaterialsOfGatehouse(t *testing.T) {
+	m := materialsOfGatehouse(t)
+	doc, spec, b := m.doc, m.spec, m.builder
 	files, err := image.Files(t.Context(), spec, b.store)
 	if err != nil {
 		t.Fatal(err)

@@ -167,21 +167,11 @@ func (b *Build) artifacts(p *sbom.Part) []Resource {
 // sources are the parts of the source that components are built from, sorted by their paths.
 func sources(pkg *dag.Node) []Resource {
 	var list []Resource
-	seen := map[nix.StorePath]bool{}
-	var visit func(n *dag.Node)
-	visit = func(n *dag.Node) {
-		if seen[n.ID()] {
-			return
-		}
-		seen[n.ID()] = true
+	for _, n := range dag.Closure(pkg) {
 		if n.Kind == dag.Src {
 			list = append(list, Resource{Name: string(n.Path()), Digest: map[string]string{narSHA256: n.Content.ContentAddress().Hash.Base16()}})
 		}
-		for _, input := range n.Inputs {
-			visit(input)
-		}
 	}
-	visit(pkg)
 	slices.SortFunc(list, func(a, b Resource) int { return cmp.Compare(a.Name, b.Name) })
 	return list
 }

@@ -51,6 +51,27 @@ func (n *Node) ID() nix.StorePath {
 	return n.Path()
 }
 
+// Closure lists goals and all that they need, inputs before what uses them, each once.
+func Closure(goals ...*Node) []*Node {
+	var list []*Node
+	seen := map[*Node]bool{}
+	var visit func(*Node)
+	visit = func(n *Node) {
+		if seen[n] {
+			return
+		}
+		seen[n] = true
+		for _, in := range n.Inputs {
+			visit(in)
+		}
+		list = append(list, n)
+	}
+	for _, n := range goals {
+		visit(n)
+	}
+	return list
+}
+
 // Content brings a content-addressed object about.
 type Content interface {
 	// Write creates the object at dst (which does not exist, its parent does). input maps a store path of one of the

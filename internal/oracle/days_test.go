@@ -3,6 +3,7 @@ package oracle_test
 import (
 	"flag"
 	"fmt"
+	"headwater/internal/dag"
 	"maps"
 	"os"
 	"runtime"
@@ -43,7 +44,7 @@ func TestGatehouseOnAnotherDay(t *testing.T) {
 		}
 		now[what] = old
 	}
-	for _, n := range closure(pkg) {
+	for _, n := range dag.Closure(pkg) {
 		if n.Drv == nil || n.Drv.Builder == "builtin:fetchurl" {
 			continue // a download's hash is its path
 		}

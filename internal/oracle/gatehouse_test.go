@@ -35,7 +35,7 @@ func TestGatehouse(t *testing.T) {
 	}
 	p := compile(t)
 	ours, pkg := p.buildGatehouse(t)
-	nodes := slices.DeleteFunc(closure(pkg), func(n *dag.Node) bool { return n.Drv == nil })
+	nodes := slices.DeleteFunc(dag.Closure(pkg), func(n *dag.Node) bool { return n.Drv == nil })
 	for _, n := range list {
 		t.Run(string(n.Release), func(t *testing.T) {
 			theirs := gatehouseBy(t, n, ours, nodes, pkg)

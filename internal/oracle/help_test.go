@@ -138,27 +138,6 @@ func valid(t testing.TB, s *store.Store, list []nix.StorePath) []nix.StorePath {
 	return v
 }
 
-// closure are the nodes and all that they need, inputs first.
-func closure(nodes ...*dag.Node) []*dag.Node {
-	var list []*dag.Node
-	seen := map[*dag.Node]bool{}
-	var visit func(*dag.Node)
-	visit = func(n *dag.Node) {
-		if seen[n] {
-			return
-		}
-		seen[n] = true
-		for _, in := range n.Inputs {
-			visit(in)
-		}
-		list = append(list, n)
-	}
-	for _, n := range nodes {
-		visit(n)
-	}
-	return list
-}
-
 // copyPaths puts objects with what they refer to from one store into another, as NARs.
 func copyPaths(t testing.TB, from, to *store.Store, list ...nix.StorePath) {
 	t.Helper()
@@ -212,7 +191,7 @@ func importFrom(t testing.TB, from, to *store.Store, info store.PathInfo) {
 func copyInputs(t testing.TB, from, to *store.Store, nodes []*dag.Node) {
 	t.Helper()
 	var list []nix.StorePath
-	for _, n := range closure(nodes...) {
+	for _, n := range dag.Closure(nodes...) {
 		switch {
 		case n.Drv == nil || n.Kind == dag.Fetch:
 			list = append(list, n.Path())

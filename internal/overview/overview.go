@@ -115,7 +115,9 @@ type Key struct {
 // NotFoundError says that there is no such image.
 type NotFoundError struct{ Name string }
 
-func (e *NotFoundError) Error() string { return fmt.Sprintf("inspect image: there is none that is called %s", e.Name) }
+func (e *NotFoundError) Error() string {
+	return fmt.Sprintf("inspect image: there is none that is called %s", e.Name)
+}
 
 // The labels of an image (image-spec, annotations.md).
 const labels = "org.opencontainers.image."

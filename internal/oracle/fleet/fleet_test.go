@@ -141,24 +141,17 @@ func (f *fleet) seed(ctx context.Context, to *store.Store) error {
 // instantiate puts the derivations into a store.
 func (f *fleet) instantiate(ctx context.Context, to *store.Store) error {
 	var texts []store.Text
-	seen := map[*dag.Node]bool{}
-	var walk func(n *dag.Node)
-	walk = func(n *dag.Node) {
-		if n.Drv == nil || seen[n] {
-			return
+	for _, n := range dag.Closure(f.goal()) {
+		if n.Drv == nil {
+			continue
 		}
-		seen[n] = true
 		text := store.Text{Name: n.DrvPath.Name(), Content: string(n.Drv.Marshal()), Refs: slices.Clone(n.Drv.InputSrcs)}
 		for p := range n.Drv.InputDrvs {
 			text.Refs = append(text.Refs, p)
 		}
 		slices.Sort(text.Refs)
 		texts = append(texts, text)
-		for _, in := range n.Inputs {
-			walk(in)
-		}
 	}
-	walk(f.goal())
 	_, err := to.AddTexts(ctx, texts)
 	return err
 }
