@@ -20,20 +20,12 @@ import (
 	"headwater/internal/image"
 	"headwater/internal/nix"
 	"headwater/internal/store"
+	"headwater/internal/store/storetest"
 )
 
 func openStore(t testing.TB) *store.Store {
 	t.Helper()
-	s, err := store.Open(context.Background(), t.TempDir(), store.Options{Now: time.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
+	return storetest.Open(t, storetest.Dir(t))
 }
 
 // tree is what a store path has: path → content; "-> x" is a link, a name that ends in "*" an executable file, one in "/" a folder.
