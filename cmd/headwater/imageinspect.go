@@ -20,6 +20,7 @@ import (
 	"headwater/internal/overview"
 	"headwater/internal/registry"
 	"headwater/internal/store"
+	"headwater/internal/ui"
 )
 
 // inspectOptions are the flags of inspect.
@@ -245,18 +246,8 @@ type table struct{ strings.Builder }
 
 func (t *table) line(name, format string, args ...any) {
 	if text := fmt.Sprintf(format, args...); text != "" {
-		fmt.Fprintf(t, "%-12s %s\n", name, shownText(text))
+		fmt.Fprintf(t, "%-12s %s\n", name, ui.Printable(text))
 	}
-}
-
-// shownText keeps what others wrote from steering the terminal.
-func shownText(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\t' || r >= 0x7f && r < 0xa0 {
-			return -1
-		}
-		return r
-	}, s)
 }
 
 // mostShown is how many of a list are shown to a person.

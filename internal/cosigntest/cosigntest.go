@@ -15,13 +15,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
+	"headwater/internal/gotool"
 	"headwater/internal/lock"
 	"headwater/internal/roottest"
 )
@@ -70,27 +68,9 @@ func debian(t testing.TB) *Cosign {
 	return &Cosign{"debian", inside, "cosign"}
 }
 
-// current is the executable as the go command has built it. Of several tests at once one builds it.
 func current(t testing.TB) *Cosign {
 	t.Helper()
-	lock, err := os.OpenFile(filepath.Join(os.TempDir(), fmt.Sprintf("headwater-cosigntest-%d.lock", os.Getuid())), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lock.Close() // and with it the lock
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
-		t.Fatal(err)
-	}
-	_, here, _, _ := runtime.Caller(0)
-	cmd := exec.Command("go", "tool", "-n", "cosign")
-	cmd.Dir = filepath.Join(filepath.Dir(here), "cosign")
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("build cosign: %v\n%s", err, &stderr)
-	}
-	return &Cosign{"current", nil, strings.TrimSpace(string(out))}
+	return &Cosign{"current", nil, gotool.Build(t, "cosign", "cosign")}
 }
 
 // Command makes a command that runs cosign in a folder, with Password for keys and nothing of the user's, so that it speaks to no service of

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"headwater/internal/sbom"
 	"slices"
 	"strings"
 )
@@ -47,14 +48,6 @@ type part struct {
 	licences   []string
 	deviations []string
 }
-
-// What stands in Headwater's own bills: the properties' names in CycloneDX, and how comments begin in SPDX.
-const (
-	propertyShipped   = "headwater:shipped"
-	propertyDeviation = "headwater:deviation"
-	commentShipped    = "shipped: "
-	commentDeviation  = "deviates from upstream's lock: "
-)
 
 // ReadMaterials sums up a bill of materials, CycloneDX or SPDX in JSON, of whoever made it.
 func ReadMaterials(document []byte) (*Materials, error) {
@@ -129,9 +122,9 @@ func cyclonedxParts(document []byte) ([]part, error) {
 		}
 		for _, x := range c.Properties {
 			switch x.Name {
-			case propertyShipped:
+			case sbom.PropertyShipped:
 				p.shipped = x.Value
-			case propertyDeviation:
+			case sbom.PropertyDeviation:
 				p.deviations = append(p.deviations, x.Value)
 			}
 		}
@@ -169,10 +162,10 @@ func spdxParts(document []byte) ([]part, error) {
 		}
 		for line := range strings.Lines(c.Comment) {
 			line = strings.TrimSuffix(line, "\n")
-			if value, ok := strings.CutPrefix(line, commentShipped); ok {
+			if value, ok := strings.CutPrefix(line, sbom.CommentShipped); ok {
 				p.shipped = value
 			}
-			if value, ok := strings.CutPrefix(line, commentDeviation); ok {
+			if value, ok := strings.CutPrefix(line, sbom.CommentDeviation); ok {
 				p.deviations = append(p.deviations, value)
 			}
 		}

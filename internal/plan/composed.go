@@ -132,24 +132,23 @@ func (c *composed) once(name string) bool {
 // services are those that the image needs, and the environment by which it finds them.
 func (a *assembly) services(c *composed) {
 	var found []attached
-	databases := 0
+	hasDatabase := false
 	for _, name := range slices.Sorted(maps.Keys(c.file.Services)) {
 		s := c.file.Services[name]
 		kind, image, known := service.ImageOf(repository(s.Image))
 		e := c.file.evidence(name, "")
 		// A database need not be named: an application may look for it at its usual place.
-		first := known && slices.Contains(kind.Facts().Values, service.Database) && databases == 0
+		database := known && kind.Facts().Has(service.Database)
+		first := database && !hasDatabase
 		switch {
 		case slices.Contains(c.ours, name) || s.Image == "":
 		case !first && !c.needs(name):
-		case known && (first || !slices.Contains(kind.Facts().Values, service.Database)):
-			if first {
-				databases++
-			}
+		case database && !first:
+			a.Notes.Ask(Question{About: "services", Ask: fmt.Sprintf("the compose file has a second database, %s, a %s; is it needed?", name, kind.Facts().Title), Looked: []Evidence{e}})
+		case known:
+			hasDatabase = hasDatabase || database
 			found = append(found, attachedOf(c.file, name, kind))
 			a.attach(name, s.Image, kind, image, e)
-		case known:
-			a.Notes.Ask(Question{About: "services", Ask: fmt.Sprintf("the compose file has a second database, %s, a %s; is it needed?", name, kind.Facts().Title), Looked: []Evidence{e}})
 		default:
 			a.Notes.Ask(Question{About: "services", Ask: fmt.Sprintf("the compose file has a service %s of the image %s, which Headwater does not start; where is one?", name, s.Image), Looked: []Evidence{e}})
 		}

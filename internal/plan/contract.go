@@ -327,7 +327,7 @@ func (t *Tree) keepsData() (Evidence, bool) {
 			continue
 		}
 		if found := dataPath.FindAllIndex(data, -1); len(found) > 1 {
-			return Evidence{File: f, Line: 1 + bytes.Count(data[:found[0][0]], []byte("\n")), Rule: "keeps files in data"}, true
+			return Evidence{File: f, Line: lineAt(data, found[0][0]), Rule: "keeps files in data"}, true
 		}
 	}
 	return Evidence{}, false

@@ -164,13 +164,9 @@ func manifests() []manifest {
 			return path.Base(m.Name), m.Version
 		}},
 		{"go.mod", func(data []byte) (string, string) {
-			m := regexp.MustCompile(`(?m)^module\s+"?([^\s"]+)`).FindSubmatch(data)
-			if m == nil {
+			name := moduleName(data)
+			if name == "" {
 				return "", ""
-			}
-			name := string(m[1])
-			if base := path.Base(name); regexp.MustCompile(`^v[0-9]+$`).MatchString(base) {
-				name = path.Dir(name)
 			}
 			if generic(path.Base(name)) && strings.Contains(name, "/") {
 				name = path.Dir(name)
@@ -178,4 +174,22 @@ func manifests() []manifest {
 			return path.Base(name), ""
 		}},
 	}
+}
+
+var (
+	modulePattern = regexp.MustCompile(`(?m)^module\s+"?([^\s"]+)`)
+	majorPattern  = regexp.MustCompile(`^v[0-9]+$`)
+)
+
+// moduleName is a Go module's path without its major version, "" if its go.mod has none.
+func moduleName(data []byte) string {
+	m := modulePattern.FindSubmatch(data)
+	if m == nil {
+		return ""
+	}
+	name := string(m[1])
+	if majorPattern.MatchString(path.Base(name)) {
+		name = path.Dir(name)
+	}
+	return name
 }

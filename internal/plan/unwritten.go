@@ -127,7 +127,6 @@ func (u *unwritten) programs() []program {
 var (
 	goMain   = regexp.MustCompile(`(?m)^func main\(\)`)
 	goName   = regexp.MustCompile(`(?m)^package main\b`)
-	goModule = regexp.MustCompile(`(?m)^module\s+"?([^\s"]+)`)
 	goIgnore = regexp.MustCompile(`(?m)^//\s*(?:go:build|\+build) ignore\b`)
 )
 
@@ -148,10 +147,8 @@ func (u *unwritten) goPrograms() []program {
 			p.of = "."
 		}
 		if data, err := u.tree.Read(module); err == nil && dir == p.dir {
-			if m := goModule.FindSubmatch(data); m != nil {
-				if p.name = path.Base(string(m[1])); regexp.MustCompile(`^v[0-9]+$`).MatchString(p.name) {
-					p.name = path.Base(path.Dir(string(m[1])))
-				}
+			if name := moduleName(data); name != "" {
+				p.name = path.Base(name)
 			}
 		}
 		out = append(out, p)
@@ -552,35 +549,32 @@ func (u *unwritten) pythonProject() string {
 // pages builds the projects of Node.js that have a lock of their own: they may be part of a program of another language.
 func (u *unwritten) pages() {
 	for _, f := range u.tree.Named("package.json") {
-		if m, _, ok := u.manifest(f); ok && Aside(f) == "" && m.Scripts["build"] != "" && u.nodeLock(path.Dir(f)) != "" {
-			u.node(path.Dir(f))
+		if m, _, ok := u.manifest(f); ok && Aside(f) == "" && m.Scripts["build"] != "" {
+			if lock, _ := u.nodeLock(path.Dir(f)); lock != "" {
+				u.node(path.Dir(f))
+			}
 		}
 	}
 }
 
-// nodeLocks are the locks of Node.js' managers and what installs from them.
-func nodeLocks() [][2]string {
-	return [][2]string{
+// nodeLock is the lock of a project of Node.js, "" if it has none, and what installs from it.
+func (u *unwritten) nodeLock(dir string) (lock, install string) {
+	for _, l := range [][2]string{
 		{"package-lock.json", "npm ci"}, {"npm-shrinkwrap.json", "npm ci"}, {"pnpm-lock.yaml", "pnpm install --frozen-lockfile"},
 		{"yarn.lock", "yarn install --frozen-lockfile"}, {"bun.lock", "bun install"}, {"bun.lockb", "bun install"},
-	}
-}
-
-func (u *unwritten) nodeLock(dir string) string {
-	for _, l := range nodeLocks() {
+	} {
 		if f := path.Join(dir, l[0]); u.tree.Has(f) {
-			return f
+			return f, l[1]
 		}
 	}
-	return ""
+	return "", "npm"
 }
 
 // node installs what a project of Node.js needs, and runs its script "build".
 func (u *unwritten) node(dir string) {
-	lock := u.nodeLock(dir)
+	lock, install := u.nodeLock(dir)
 	file := path.Join(dir, "package.json")
 	m, data, _ := u.manifest(file)
-	install := installer(lock)
 	manager, _, _ := strings.Cut(install, " ")
 	if m.Scripts["build"] == "" && manager == "npm" {
 		install += " --omit=dev"
@@ -593,16 +587,6 @@ func (u *unwritten) node(dir string) {
 	if m.Scripts["build"] != "" {
 		u.add(Evidence{File: file, Line: lineOf(data, `"build"`)}, "RUN cd %s && %s run build", quote(dir), manager)
 	}
-}
-
-// installer is what installs from a lock.
-func installer(lock string) string {
-	for _, l := range nodeLocks() {
-		if path.Base(lock) == l[0] {
-			return l[1]
-		}
-	}
-	return "npm"
 }
 
 // openedFolder is a folder of the tree's top that a source opens from where the program is started.

@@ -9,19 +9,17 @@ package s3test
 import (
 	"bytes"
 	"fmt"
+	"headwater/internal/gotool"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"golang.org/x/sys/unix"
 )
 
 // The credentials of the server's one user.
@@ -43,7 +41,7 @@ type Server struct {
 // Start starts a server, which ends with the test.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	program := program(t)
+	program := gotool.Build(t, "server", "versitygw")
 	s := &Server{Host: freeAddress(t), log: new(bytes.Buffer)}
 	data, side := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "sidecar")
 	for _, dir := range []string{data, side} {
@@ -73,29 +71,6 @@ func Start(t testing.TB) *Server {
 	})
 	s.wait(t)
 	return s
-}
-
-// program is the server's executable, as the go command has built it. Of several tests at once one builds it.
-func program(t testing.TB) string {
-	t.Helper()
-	lock, err := os.OpenFile(filepath.Join(os.TempDir(), fmt.Sprintf("headwater-s3test-%d.lock", os.Getuid())), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lock.Close() // and with it the lock
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
-		t.Fatal(err)
-	}
-	_, here, _, _ := runtime.Caller(0)
-	cmd := exec.Command("go", "tool", "-n", "versitygw")
-	cmd.Dir = filepath.Join(filepath.Dir(here), "server")
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("build the S3 server: %v\n%s", err, &stderr)
-	}
-	return strings.TrimSpace(string(out))
 }
 
 func freeAddress(t testing.TB) string {

@@ -13,14 +13,17 @@ import (
 	"headwater/internal/nix"
 )
 
-// Names of the properties that are Headwater's own.
+// Names of the properties that are Headwater's own, and in SPDX, which has none, how comments begin that say the same.
 const (
+	CommentDeviation = "deviates from upstream's lock: "
+	CommentShipped   = "shipped: "
+
 	propertyArtifact  = "headwater:artifact"  // symbolic address of a file that the lock pins, and its hash
 	propertyComponent = "headwater:component" // name of a component that an artifact went into
-	propertyDeviation = "headwater:deviation" // what the recipe has instead of what upstream's lock names
+	PropertyDeviation = "headwater:deviation" // what the recipe has instead of what upstream's lock names
 	propertyFiles     = "headwater:files"     // how many files of the image belong to it
 	propertyOutput    = "headwater:output"    // store path
-	propertyShipped   = "headwater:shipped"   // yes, no or unknown
+	PropertyShipped   = "headwater:shipped"   // yes, no or unknown
 )
 
 // CycloneDX writes the document as CycloneDX 1.6, in JSON. Its serial number follows from all else that it says.
@@ -92,7 +95,7 @@ func (p *Part) cyclonedx() cyclonedx.Component {
 	add := func(name, value string) {
 		properties = append(properties, cyclonedx.Property{Name: name, Value: value})
 	}
-	add(propertyShipped, p.Shipped.String())
+	add(PropertyShipped, p.Shipped.String())
 	if p.Output != "" {
 		add(propertyOutput, p.Output)
 	}
@@ -112,7 +115,7 @@ func (p *Part) cyclonedx() cyclonedx.Component {
 		}
 	}
 	for _, note := range p.Notes {
-		add(propertyDeviation, note)
+		add(PropertyDeviation, note)
 	}
 	c.Properties = &properties
 	if references != nil {

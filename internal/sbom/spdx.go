@@ -125,9 +125,9 @@ func (p *Part) spdx() *v2_3.Package {
 		}
 	}
 	for _, note := range p.Notes {
-		comment = append(comment, "deviates from upstream's lock: "+note)
+		comment = append(comment, CommentDeviation+note)
 	}
-	out.PackageComment = strings.Join(append(comment, "shipped: "+p.Shipped.String()), "\n")
+	out.PackageComment = strings.Join(append(comment, CommentShipped+p.Shipped.String()), "\n")
 	return out
 }
 

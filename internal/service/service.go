@@ -123,29 +123,22 @@ const (
 	database = "app"
 )
 
-// Hands tells whether a service's env hands on what stands for ${name}.
-func Hands(env map[string]string, name string) bool {
+// names are those that a service's env refers to.
+func names(env map[string]string) map[string]bool {
+	found := map[string]bool{}
 	for _, v := range env {
-		found := false
-		os.Expand(v, func(n string) string { found = found || n == name; return "" })
-		if found {
-			return true
-		}
+		os.Expand(v, func(name string) string { found[name] = true; return "" })
 	}
-	return false
+	return found
 }
+
+// Hands tells whether a service's env hands on what stands for ${name}.
+func Hands(env map[string]string, name string) bool { return names(env)[name] }
 
 // Unknown lists what env refers to that the kind does not have, sorted.
 func (f Facts) Unknown(env map[string]string) []string {
-	bad := map[string]bool{}
-	for _, v := range env {
-		os.Expand(v, func(name string) string {
-			if !f.Has(name) {
-				bad[name] = true
-			}
-			return ""
-		})
-	}
+	bad := names(env)
+	maps.DeleteFunc(bad, func(name string, _ bool) bool { return f.Has(name) })
 	return slices.Sorted(maps.Keys(bad))
 }
 

@@ -66,7 +66,7 @@ func (t *text) Emit(e event.Event) {
 		if e.Err != nil {
 			mark, rest = "✗", ": "+e.Err.Error()
 		}
-		t.println(fmt.Sprintf("%s %-10s %s (%.1f s)%s", mark, e.Stage, printable(e.Name), e.Duration.Seconds(), printable(rest)))
+		t.println(fmt.Sprintf("%s %-10s %s (%.1f s)%s", mark, e.Stage, Printable(e.Name), e.Duration.Seconds(), Printable(rest)))
 	case event.Message:
 		prefix := ""
 		if e.Level == event.Warning {
@@ -79,7 +79,7 @@ func (t *text) Emit(e event.Event) {
 
 func (t *text) log(e event.Log) {
 	if t.t.Logs {
-		t.println(e.Node.Name + "> " + printable(e.Line))
+		t.println(e.Node.Name + "> " + Printable(e.Line))
 	}
 	w := t.running[e.Node.ID]
 	if w == nil {
@@ -99,7 +99,7 @@ func (t *text) finished(e event.Finished) {
 		t.println(fmt.Sprintf("%s %s: %v", e.Node.Kind, e.Node.Name, e.Err))
 		if w != nil && len(w.tail) > 0 && !t.t.Logs {
 			for _, l := range w.tail[max(0, len(w.tail)-logTail):] {
-				t.println("  │ " + printable(l))
+				t.println("  │ " + Printable(l))
 			}
 		}
 		if e.LogPath != "" {
@@ -196,8 +196,8 @@ func size(n int64) string {
 	return fmt.Sprintf("%d kB", (n+999)/1000)
 }
 
-// printable keeps a builder's output from steering the terminal.
-func printable(s string) string {
+// Printable keeps a builder's output from steering the terminal.
+func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' && r != '\t' || r == 0x7f || r >= 0x80 && r < 0xa0 {
 			return -1
