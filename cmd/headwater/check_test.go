@@ -118,10 +118,10 @@ func TestCheckPasses(t *testing.T) {
 
 // Each class of causes that a build can have in a sandbox, planted, is found: the derivation, the file, the place and the cause.
 func TestCheckExplains(t *testing.T) {
-	plants := map[string]struct{ step, file, cause, third string }{
-		"date":       {"date > f", "f", "time stamp", "another"},
-		"epoch":      {"printf 'var t = %s;' $(date +%s) > f", "f", "time stamp", "another"},
-		"archive":    {"echo > x; tar -cf - x | gzip -n > f; rm x", "f!x", "time stamp", "another"},
+	plants := map[string]struct{ step, file, cause, third string }{ // seconds: the second build and the third are to be in two
+		"date":       {"sleep 1; date > f", "f", "time stamp", "another"},
+		"epoch":      {"sleep 1; printf 'var t = %s;' $(date +%s) > f", "f", "time stamp", "another"},
+		"archive":    {"sleep 1; echo > x; tar -cf - x | gzip -n > f; rm x", "f!x", "time stamp", "another"},
 		"temporary":  {"mktemp -u > f", "f", "build path", "another"},
 		"shuffled":   {"seq 100 199 | shuf > f", "f", "order", "another"},
 		"identifier": {"cat /proc/sys/kernel/random/uuid > f", "f", "random id", "another"},

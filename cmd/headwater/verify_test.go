@@ -38,7 +38,7 @@ if (($ARGV[0] // '') eq 'migrate') {
     open my $f, '>', '/data/migrated' or die "open /data/migrated: $!\n";
     exit 0;
 }
-$SIG{TERM} = $do eq 'deaf' ? 'IGNORE' : sub { print "ending\n"; exit($do eq 'ends badly' ? 9 : 0) };
+$SIG{TERM} = $do =~ /deaf/ ? 'IGNORE' : sub { print "ending\n"; exit($do eq 'ends badly' ? 9 : 0) };
 $SIG{TERM} = sub { print "ending\n"; sleep 600 while 1 } if $do eq 'ends slowly';
 $SIG{TERM} = sub { POSIX::_exit(2) } if $do eq 'does as Go does';
 if ($do eq 'variable') { print STDERR "KeyError: 'ODD_SECRET_KEY'\n"; exit 1 }
@@ -61,6 +61,7 @@ my $server = IO::Socket::INET->new(LocalAddr => '0.0.0.0', LocalPort => $port, L
 my $second = IO::Socket::INET->new(LocalAddr => '0.0.0.0', LocalPort => $port, Listen => 16) if $do eq 'clash';
 die "bind 0.0.0.0:8421: $!\n" if $do eq 'clash' and !$second;
 if ($do eq 'dies') { $SIG{ALRM} = sub { print STDERR "lost the database\n"; POSIX::_exit(3) }; alarm 5 }
+if ($do eq 'deaf and busy') { $SIG{ALRM} = sub { print "busy\n"; alarm 1 }; alarm 1 }
 while (1) {
     my $client = $server->accept or next;
     my (undef, $path) = split ' ', <$client> // next;
@@ -247,6 +248,7 @@ func TestVerifyFindsWhatIsBroken(t *testing.T) {
 		{do: "grows", check: "it keeps its limits", class: "limit", change: "package.processes.web", args: []string{"--max-memory", "300"}},
 		{do: "multiplies", check: "it keeps its limits", class: "limit", args: []string{"--max-processes", "100"}},
 		{do: "deaf", check: "web ends when it is asked to", class: "signal not handled", args: []string{"--max-stop", "2s"}},
+		{do: "deaf and busy", check: "web ends when it is asked to", class: "signal not handled", args: []string{"--max-stop", "2s"}},
 		{do: "ends slowly", check: "web ends when it is asked to", class: "slow to end", change: "package.processes.web", args: []string{"--max-stop", "2s"}},
 		{do: "ends badly", check: "web ends when it is asked to"},
 		{do: "does as Go does", check: "none"},

@@ -268,11 +268,29 @@ func (l *linker) replace(path, dir, link string) (err error) {
 		}
 		defer func() { err = errors.Join(err, os.Chmod(dir, fi.Mode().Perm())) }()
 	}
-	if err := os.Rename(tmp, path); err != nil {
+	err = os.Rename(tmp, path)
+	// Whoever else is at the same object, to link its files or to restore it after a killed process, takes the
+	// permission back when it is done: it is given again then, and who is last takes it back.
+	for range maxReopened {
+		if !errors.Is(err, fs.ErrPermission) {
+			break
+		}
+		if err := os.Chmod(dir, 0o755); err != nil {
+			return err
+		}
+		err = os.Rename(tmp, path)
+		if err := os.Chmod(dir, fi.Mode().Perm()&^0o222); err != nil {
+			return err
+		}
+	}
+	if err != nil {
 		return err
 	}
 	return setMtime(unix.AT_FDCWD, dir, dir)
 }
+
+// maxReopened is how often in a row a folder is made writable again that others make read-only.
+const maxReopened = 1000
 
 // all lists the valid paths, sorted.
 func (s *Store) all(ctx context.Context) ([]nix.StorePath, error) {

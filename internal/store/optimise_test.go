@@ -6,9 +6,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 
 	"headwater/internal/nix"
 	"headwater/internal/store"
@@ -75,6 +77,39 @@ func TestOptimise(t *testing.T) {
 }
 
 // Nix names the shared files as we do, so it shares with what we shared.
+// Several may optimise one store at once: they take turns in making the folder of what they replace writable.
+func TestOptimiseTogether(t *testing.T) {
+	ctx, dir := context.Background(), storetest.Dir(t)
+	s, err := store.Open(ctx, dir, store.Options{Now: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	files := map[string]string{}
+	for i := range 2000 {
+		files["d/"+strconv.Itoa(i)] = "shared"
+	}
+	p := install(t, s, "a", files)
+	before := listing(t, s.RealPath(p))
+	var all errgroup.Group
+	for range 4 {
+		all.Go(func() error {
+			_, err := s.Optimise(ctx)
+			return err
+		})
+	}
+	if err := all.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(before, listing(t, s.RealPath(p))); d != "" {
+		t.Error(d)
+	}
+	if _, n := inodeOf(t, s.RealPath(p)+"/d/0"); n != 2001 {
+		t.Errorf("%d links", n)
+	}
+	clean(t, s)
+}
+
 func TestOptimiseAsNix(t *testing.T) {
 	var names [2][]string
 	for i, theirs := range []bool{false, true} {

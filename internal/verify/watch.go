@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -149,6 +150,33 @@ func owners(parents map[int]int, named map[string]int) map[int]string {
 		}
 	}
 	return owner
+}
+
+// ignoresTerm tells that the command which a launcher started as process 1 of a namespace has no handler for SIGTERM: the kernel then keeps
+// the signal from it (pid_namespaces(7)), whatever the command prints.
+func ignoresTerm(launcher int) bool {
+	parents, deepest, ignores := processes(), 0, false
+	for pid := range owners(parents, map[string]int{"": launcher}) {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			continue // it has ended
+		}
+		var ids []string // in each namespace, the innermost last
+		var caught uint64
+		for line := range strings.Lines(string(b)) {
+			key, value, _ := strings.Cut(line, ":")
+			switch key {
+			case "NSpid":
+				ids = strings.Fields(value)
+			case "SigCgt":
+				caught, err = strconv.ParseUint(strings.TrimSpace(value), 16, 64)
+			}
+		}
+		if err == nil && len(ids) > max(deepest, 1) && ids[len(ids)-1] == "1" {
+			deepest, ignores = len(ids), caught&(1<<(syscall.SIGTERM-1)) == 0
+		}
+	}
+	return ignores
 }
 
 // memory is a process's share of memory (proportional set size), in bytes; 0 if it cannot be told.
