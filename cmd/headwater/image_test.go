@@ -53,9 +53,10 @@ func unpack(t *testing.T, tools *imagetest.Tools, layout, tag string) *container
 	return c
 }
 
-// bundle completes the configuration that umoci made of the image's: a user namespace, the machine's network, no control groups. args
-// take the place of the image's if there are any. It is a folder of its own, over the same files.
-func (c *container) bundle(t *testing.T, env []string, args ...string) string {
+// bundle completes the configuration that umoci made of the image's: a user namespace, files that cannot be written but for volumes (which
+// have what the image has there) and /tmp, the machine's network, no control groups. args take the place of the image's if there are any.
+// It is a folder of its own, over the same files.
+func (c *container) bundle(t *testing.T, runtime string, env []string, args ...string) string {
 	t.Helper()
 	var config map[string]any
 	if err := json.Unmarshal(c.config, &config); err != nil {
@@ -63,7 +64,8 @@ func (c *container) bundle(t *testing.T, env []string, args ...string) string {
 	}
 	process, linux := config["process"].(map[string]any), config["linux"].(map[string]any)
 	process["terminal"] = false
-	config["root"].(map[string]any)["path"] = filepath.Join(c.dir, "rootfs")
+	files := filepath.Join(c.dir, "rootfs")
+	config["root"] = map[string]any{"path": files, "readonly": true}
 	list := process["env"].([]any)
 	for _, v := range env {
 		list = append(list, v)
@@ -72,23 +74,36 @@ func (c *container) bundle(t *testing.T, env []string, args ...string) string {
 	if len(args) > 0 {
 		process["args"] = args
 	}
-	inside, size := 0, 65536
-	if os.Getuid() != 0 {
-		inside, size = int(process["user"].(map[string]any)["uid"].(float64)), 1
+	user := process["user"].(map[string]any)
+	for kind, host := range map[string]int{"uid": os.Getuid(), "gid": os.Getgid()} {
+		inside, size := 0, 65536
+		if os.Getuid() != 0 {
+			inside, size = int(user[kind].(float64)), 1
+			if runtime == "runc" { // wants the one id that an ordinary user has to give to be root's
+				inside = 0
+			}
+			user[kind] = inside
+		}
+		linux[kind+"Mappings"] = []any{map[string]any{"containerID": inside, "hostID": host, "size": size}}
 	}
-	mapping := func(host int) any { return []any{map[string]any{"containerID": inside, "hostID": host, "size": size}} }
-	linux["uidMappings"], linux["gidMappings"] = mapping(os.Getuid()), mapping(os.Getgid())
 	var namespaces []any
 	for _, kind := range []string{"user", "pid", "ipc", "uts", "mount"} {
 		namespaces = append(namespaces, map[string]any{"type": kind})
 	}
 	linux["namespaces"] = namespaces
 	delete(linux, "resources")
-	// Volumes are what the image has there; /sys cannot be had anew in the machine's network namespace.
-	config["mounts"] = slices.DeleteFunc(config["mounts"].([]any), func(m any) bool {
+	mounts := []any{map[string]any{"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": []string{"mode=1777"}}}
+	for _, m := range config["mounts"].([]any) {
 		at := m.(map[string]any)["destination"].(string)
-		return !strings.HasPrefix(at, "/proc") && !strings.HasPrefix(at, "/dev")
-	})
+		switch {
+		case strings.HasPrefix(at, "/sys"): // cannot be had anew in the machine's network namespace
+		case strings.HasPrefix(at, "/proc") || strings.HasPrefix(at, "/dev"):
+			mounts = append(mounts, m)
+		default:
+			mounts = append(mounts, map[string]any{"destination": at, "type": "bind", "source": filepath.Join(files, at), "options": []string{"rbind", "rw"}})
+		}
+	}
+	config["mounts"] = mounts
 	data, err := json.Marshal(config)
 	if err != nil {
 		t.Fatal(err)
@@ -100,21 +115,22 @@ func (c *container) bundle(t *testing.T, env []string, args ...string) string {
 	return bundle
 }
 
-// command starts a container by runc or crun. kill ends it: the runtime's end is not the container's.
-func (c *container) command(t *testing.T, runtime, bundle string) (cmd *exec.Cmd, kill func()) {
+// command starts a container by runc or crun; bundle has the rest. kill ends it: the runtime's end is not the container's.
+func (c *container) command(t *testing.T, runtime string, env []string, args ...string) (cmd *exec.Cmd, kill func()) {
 	t.Helper()
-	args := []string{"--root", t.TempDir()}
+	bundle := c.bundle(t, runtime, env, args...)
+	options := []string{"--root", t.TempDir()}
 	if runtime == "crun" {
-		args = append(args, "--cgroup-manager=disabled")
+		options = append(options, "--cgroup-manager=disabled")
 	} else {
-		args = append(args, "--rootless=true")
+		options = append(options, "--rootless=true")
 	}
 	ctx := context.WithoutCancel(t.Context()) // which ends before what is cleaned up
 	kill = func() {
-		_ = c.tools.Command(ctx, runtime, append(slices.Clone(args), "delete", "--force", "test")...).Run() // it may be gone
+		_ = c.tools.Command(ctx, runtime, append(slices.Clone(options), "delete", "--force", "test")...).Run() // it may be gone
 	}
 	t.Cleanup(kill)
-	return c.tools.Command(ctx, runtime, append(slices.Clone(args), "run", "-b", bundle, "test")...), kill
+	return c.tools.Command(ctx, runtime, append(slices.Clone(options), "run", "-b", bundle, "test")...), kill
 }
 
 // The image of the smallest example does under real runtimes what its launcher does.
@@ -125,15 +141,19 @@ func TestImageRuns(t *testing.T) {
 	if got := tools.Run(t, "skopeo", "inspect", "--format", "{{.Digest}}", "oci:"+layout+":1"); strings.TrimSpace(got) != digest {
 		t.Errorf("skopeo reads an image %s, headwater said %s", got, digest)
 	}
+	user := map[string]int{"crun": 1000, "runc": 1000}
+	if os.Getuid() != 0 {
+		user["runc"] = 0 // see bundle
+	}
 	for _, runtime := range []string{"crun", "runc"} {
 		box := unpack(t, tools, layout, "1")
 		for _, c := range []struct{ args, want string }{
-			{"greet", "hello from release 1, in /app, as 1000:1000\n"},
+			{"greet", fmt.Sprintf("hello from release 1, in /app, as %[1]d:%[1]d\n", user[runtime])},
 			{"greet count", "started 1 times\n"},
 			{"greet count", "started 2 times\n"},
 			{"greet look", "good day\ngood day\ngood day\nprocesses: /proc/1/\n"},
 		} {
-			cmd, _ := box.command(t, runtime, box.bundle(t, nil, strings.Fields(c.args)...))
+			cmd, _ := box.command(t, runtime, nil, strings.Fields(c.args)...)
 			var errs bytes.Buffer
 			cmd.Stderr = &errs
 			out, err := cmd.Output()
@@ -352,13 +372,13 @@ func TestImageOfGatehouseRuns(t *testing.T) {
 		env = append(env, name+"="+value)
 	}
 	box := unpack(t, tools, layout, p.recipe.Release)
-	migrate, _ := box.command(t, "runc", box.bundle(t, env, append(slices.Clone(p.recipe.Package.Command), p.recipe.Package.Migrate...)...))
+	migrate, _ := box.command(t, "runc", env, append(slices.Clone(p.recipe.Package.Command), p.recipe.Package.Migrate...)...)
 	if out, err := migrate.CombinedOutput(); err != nil {
 		t.Fatalf("migrate: %v\n%s", err, out)
 	}
-	serve, kill := box.command(t, "runc", box.bundle(t, env)) // without arguments it is the server
+	serve, kill := box.command(t, "runc", env) // without arguments it is the server
 	start(t, serve, kill)
-	work, kill := box.command(t, "crun", box.bundle(t, env, append(slices.Clone(p.recipe.Package.Command), p.recipe.Package.Processes["worker"].Args...)...))
+	work, kill := box.command(t, "crun", env, append(slices.Clone(p.recipe.Package.Command), p.recipe.Package.Processes["worker"].Args...)...)
 	start(t, work, kill)
 	server := p.recipe.Package.Processes["server"]
 	waitFor(t, func() error {
