@@ -286,8 +286,10 @@ func (a *assembly) root(b *Build, name string) string {
 		}
 	}
 	root := b.Ecosystem
-	if _, taken := a.recipe.Roots[root]; taken {
-		root = name
+	for i := 1; root == "runtime" || len(a.recipe.Roots[root].Suites) > 0; i++ { // a component may be called like its ecosystem
+		if root = name; i > 1 {
+			root = fmt.Sprint(name, "-", i)
+		}
 	}
 	a.recipe.Roots[root] = r
 	a.prove("roots."+root, evidence...)

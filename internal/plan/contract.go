@@ -29,9 +29,9 @@ func (a *assembly) contract(c *composed) {
 // command splits entry point and arguments: the first is the package's command, the others are the main process's.
 func (a *assembly) command() {
 	entry, cmd := a.stage.Config.Entrypoint, a.stage.Config.Cmd
-	e, key := a.stage.Config.Evidence["entrypoint"], "entrypoint"
+	e := a.stage.Config.Evidence["entrypoint"]
 	if len(entry) == 0 {
-		entry, cmd, key = cmd, nil, "cmd"
+		entry, cmd = cmd, nil
 		e = a.stage.Config.Evidence["cmd"]
 	}
 	if len(entry) == 0 {
@@ -55,7 +55,6 @@ func (a *assembly) command() {
 	a.recipe.Package.Command = entry
 	a.prove("package.command", e)
 	a.args = cmd
-	_ = key
 }
 
 // withoutInit leaves out a program that only starts another.
@@ -308,6 +307,16 @@ func (a *assembly) volumes(c *composed) {
 			add(p.At, p.Evidence)
 		}
 	}
+	if at, arg := a.argumentsFolder(); len(a.recipe.Package.Volumes) == 0 && at != "" {
+		e := a.evidence["package.processes."+a.main]
+		if cmd, ok := a.stage.Config.Evidence["cmd"]; ok {
+			e = []Evidence{cmd}
+		}
+		for _, one := range e {
+			add(at, one)
+			a.Notes.Remark(fmt.Sprintf("no volume is named anywhere; the service is started with %s, and the image has no %s, so that is one", arg, at), one)
+		}
+	}
 	if at := path.Join("/", a.stage.Dir, "data"); len(a.recipe.Package.Volumes) == 0 && a.stage.Dir != "/" && !a.stage.Files.Exists(at) {
 		if e, ok := a.Tree.keepsData(); ok {
 			add(at, e)
@@ -315,6 +324,27 @@ func (a *assembly) volumes(c *composed) {
 		}
 	}
 	a.recipe.Package.Volumes = outermost(a.recipe.Package.Volumes)
+}
+
+// argumentsFolder is the folder of a file that the main process is told of, where the image has neither: something has to be put there.
+func (a *assembly) argumentsFolder() (at, arg string) {
+	for _, arg := range slices.Concat(a.recipe.Package.Command, a.recipe.Package.Processes[a.main].Args) {
+		_, value, ok := strings.Cut(arg, "=")
+		if !ok {
+			value = arg
+		}
+		at := path.Clean(value)
+		if !path.IsAbs(at) {
+			continue
+		}
+		if path.Ext(at) != "" {
+			at = path.Dir(at)
+		}
+		if at != "/" && !a.stage.Files.Exists(at) && !slices.ContainsFunc([]string{"/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", "/sys", "/usr"}, func(d string) bool { return within(d, at) }) {
+			return at, arg
+		}
+	}
+	return "", ""
 }
 
 // dataPath is the path of a file or folder in data, seen from the working directory, as a text of its own in a source.

@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -74,4 +75,26 @@ func FuzzNew(f *testing.F) {
 			t.Errorf("%v", one.Recipe.Check())
 		}
 	})
+}
+
+// Builds in images that install other packages have other roots, also where a component is called like its ecosystem.
+func TestBuildRoots(t *testing.T) {
+	t.Parallel()
+	p := planned(t, "Dockerfile", "FROM debian AS guide\nRUN apt-get install -y pandoc\nWORKDIR /guide\nCOPY guide.md .\nRUN pandoc guide.md -o guide.html\n"+
+		"FROM debian AS plain\nRUN apt-get install -y asciidoctor\nWORKDIR /notes\nCOPY notes.adoc .\nRUN asciidoctor notes.adoc -o notes.html\n"+
+		"FROM debian\nCOPY --from=guide /guide/guide.html /app/guide.html\nCOPY --from=plain /notes/notes.html /app/notes.html\nCMD [\"/app/run\"]\n", "guide.md", "", "notes.adoc", "")
+	needs := map[string]string{"asciidoctor": "asciidoctor", "pandoc": "pandoc"}
+	for name, c := range p.Recipe.Components {
+		for program, pkg := range needs {
+			if strings.Contains(strings.Join(c.Build, " "), program) {
+				delete(needs, program)
+				if diff := cmp.Diff([]string{pkg}, p.Recipe.Roots[c.Root].Packages); diff != "" {
+					t.Errorf("%s in root %s: %s", name, c.Root, diff)
+				}
+			}
+		}
+	}
+	if len(needs) > 0 {
+		t.Errorf("no component runs %v: %+v", needs, p.Recipe.Components)
+	}
 }

@@ -127,6 +127,9 @@ func TestDataFolder(t *testing.T) {
 		"one path":              {image, "asset := \"data/names.json\"\n", ""},
 		"a volume is named":     {image + "VOLUME /state\n", "db := \"data/app.db\"\ncerts := \"data/certs\"\n", "/state"},
 		"no working directory":  {main("serve"), "db := \"data/app.db\"\ncerts := \"data/certs\"\n", ""},
+		"an argument's file":    {main("serve") + "CMD [\"--config\", \"/state/app.toml\"]\n", "", "/state"},
+		"an argument's folder":  {main("serve") + "CMD [\"--keep=/var/lib/app\"]\n", "", "/var/lib/app"},
+		"of the system":         {main("serve") + "CMD [\"--config\", \"/etc/app/app.toml\", \"/app/app.bin\"]\n", "", ""},
 		"what the image brings": {strings.Replace(image, "COPY --from", "COPY data data\nCOPY --from", 1), "db := \"data/app.db\"\ncerts := \"data/certs\"\n", ""},
 	} {
 		p := planned(t, "Dockerfile", c.dockerfile, "config.go", c.source, "data/a", "")
