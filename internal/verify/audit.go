@@ -105,7 +105,10 @@ func (d *driver) audit(stage proof.Stage, logs string) {
 			return readOnly.MatchString(line) && !d.checker.allowed(line)
 		}, func(_, text string) []proof.Cause { return causesIn(d.recipe, text) }},
 		{"the logs have no secrets", "no password, token or secret in a log", func(_, line string) bool {
-			return slices.ContainsFunc(hidden, func(s string) bool { return strings.Contains(line, s) })
+			holds := func(line string) bool {
+				return slices.ContainsFunc(hidden, func(s string) bool { return strings.Contains(line, s) })
+			}
+			return holds(line) && holds(d.checker.unallowed(line))
 		}, func(p, _ string) []proof.Cause {
 			return []proof.Cause{{Class: "secret in the log", Text: "what it prints can be read by whoever may read logs: a log level or format may be a setting", Change: d.processKey(p)}}
 		}},

@@ -94,6 +94,14 @@ func (c *checker) allowed(line string) bool {
 	return slices.ContainsFunc(c.allow, func(re *regexp.Regexp) bool { return re.MatchString(line) })
 }
 
+// unallowed is a line without what the recipe allows: what stands beside that is still looked at.
+func (c *checker) unallowed(line string) string {
+	for _, re := range c.allow {
+		line = re.ReplaceAllLiteralString(line, "")
+	}
+	return line
+}
+
 // close lets go of what the checks needed.
 func (c *checker) close() error {
 	c.http.CloseIdleConnections()
