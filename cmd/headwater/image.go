@@ -163,14 +163,14 @@ func (a *app) tellPushed(b *builder, pushed []image.Pushed) {
 }
 
 // imageResult prints the digest.
-func (a *app) imageResult(img *image.Image, pushed []image.Pushed, signer *attest.Key) error {
+func (a *app) imageResult(img *image.Image, pushed []image.Pushed, signer attest.Signer) error {
 	if !a.json {
 		_, err := fmt.Fprintln(a.stdout, img.Hash)
 		return err
 	}
 	result := map[string]any{"v": 1, "digest": img.Hash, "name": img.Title, "pushed": pushedLines(pushed)}
 	if signer != nil {
-		result["signedBy"] = signer.Public().ID()
+		result["signedBy"] = signer.Hint()
 	}
 	return json.NewEncoder(a.stdout).Encode(result)
 }

@@ -43,7 +43,7 @@ func (o *signOptions) flags(cmd *cobra.Command) {
 // statements is what is told of an image.
 type statements struct {
 	signOptions
-	signer  *attest.Key // nil: nothing is signed
+	signer  attest.Signer // nil: nothing is signed
 	records []*proof.Record
 }
 
@@ -66,9 +66,12 @@ func (a *app) readStatements(o imageOptions, g *graph.Graph) (*statements, error
 	if o.key == "" {
 		return s, nil
 	}
-	var err error
-	s.signer, err = a.readKey(o.key)
-	return s, err
+	key, err := a.readKey(o.key)
+	if err != nil {
+		return nil, err
+	}
+	s.signer = key
+	return s, nil
 }
 
 // readKey reads a key to sign with out of a file, or, env://NAME, out of a variable.
@@ -183,7 +186,7 @@ func writeMaterials(file string, doc *sbom.Document, subject attest.Resource) (*
 }
 
 // attach puts what is told of an image beside it, once in each repository.
-func (b *builder) attach(ctx context.Context, img *image.Image, refs []image.Ref, key *attest.Key, documents []image.Attachment, signed []*attest.Statement, o image.PushOptions) error {
+func (b *builder) attach(ctx context.Context, img *image.Image, refs []image.Ref, signer attest.Signer, documents []image.Attachment, signed []*attest.Statement, o image.PushOptions) error {
 	done := map[string]bool{}
 	for _, ref := range refs {
 		if done[ref.Repository()] {
@@ -192,13 +195,13 @@ func (b *builder) attach(ctx context.Context, img *image.Image, refs []image.Ref
 		done[ref.Repository()] = true
 		list := documents
 		text := fmt.Sprintf("attached to %s@%s: %d documents", ref.Repository(), img.Hash, len(list))
-		if key != nil {
-			more, err := key.Attachments(img.Hash, ref.Repository(), signed...)
+		if signer != nil {
+			more, err := attest.Attachments(signer, img.Hash, ref.Repository(), signed...)
 			if err != nil {
 				return err
 			}
 			list = append(append([]image.Attachment{}, list...), more...)
-			text = fmt.Sprintf("signed %s@%s with %s", ref.Repository(), img.Hash, key)
+			text = fmt.Sprintf("signed %s@%s with %s", ref.Repository(), img.Hash, signer)
 			for _, s := range signed {
 				text += ", " + s.PredicateType
 			}

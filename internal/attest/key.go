@@ -73,8 +73,11 @@ func (k *Key) GoString() string { return k.String() }
 // Public is what others verify by.
 func (k *Key) Public() *PublicKey { return k.public }
 
-// sign signs the SHA-256 of a message, in ASN.1. Without a random source it does it by RFC 6979: the same message has the same signature.
-func (k *Key) sign(message []byte) ([]byte, error) {
+// Hint implements Signer.
+func (k *Key) Hint() string { return k.public.ID() }
+
+// Sign signs the SHA-256 of a message, in ASN.1. Without a random source it does it by RFC 6979: the same message has the same signature.
+func (k *Key) Sign(message []byte) ([]byte, error) {
 	sum := sha256.Sum256(message)
 	sig, err := k.private.Sign(nil, sum[:], crypto.SHA256)
 	if err != nil {

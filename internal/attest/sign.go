@@ -77,10 +77,20 @@ type chain struct {
 	Certificates []cert `json:"certificates"`
 }
 
+// Signer signs. *Key is one. Printing one says who signs, and no secret.
+type Signer interface {
+	fmt.Stringer
+	// Sign signs the SHA-256 of a message by ECDSA with P-256, in ASN.1.
+	Sign(message []byte) ([]byte, error)
+	// Hint is by what others find the key to verify by, as PublicKey.ID.
+	Hint() string
+}
+
 // Attachments signs an image, of which the digest is the subject's, and what is stated about it, for both of cosign's layouts.
 // repository is "HOST/NAME".
-func (k *Key) Attachments(digest v1.Hash, repository string, statements ...*Statement) ([]image.Attachment, error) {
-	signature, err := k.signature(digest, repository)
+func Attachments(by Signer, digest v1.Hash, repository string, statements ...*Statement) ([]image.Attachment, error) {
+	w := writer{by}
+	signature, err := w.signature(digest, repository)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +100,7 @@ func (k *Key) Attachments(digest v1.Hash, repository string, statements ...*Stat
 		if !s.About(digest) {
 			return nil, fmt.Errorf("sign statement of type %s: it is not about %s", s.PredicateType, digest)
 		}
-		envelope, err := k.envelope(s)
+		envelope, err := w.envelope(s)
 		if err != nil {
 			return nil, err
 		}
@@ -101,7 +111,7 @@ func (k *Key) Attachments(digest v1.Hash, repository string, statements ...*Stat
 			}
 			list = append(list, one)
 		}
-		one, err := k.referring(envelope, s.PredicateType)
+		one, err := w.referring(envelope, s.PredicateType)
 		if err != nil {
 			return nil, err
 		}
@@ -110,15 +120,18 @@ func (k *Key) Attachments(digest v1.Hash, repository string, statements ...*Stat
 	return list, nil
 }
 
+// writer writes what a Signer signs.
+type writer struct{ by Signer }
+
 // signature signs an image, in the older layout.
-func (k *Key) signature(digest v1.Hash, repository string) (image.Attachment, error) {
+func (w writer) signature(digest v1.Hash, repository string) (image.Attachment, error) {
 	var p payload
 	p.Critical.Identity.Reference, p.Critical.Image.Digest, p.Critical.Type = repository, digest.String(), payloadKind
 	data, err := json.Marshal(p)
 	if err != nil {
 		return image.Attachment{}, fmt.Errorf("sign image: %w", err)
 	}
-	sig, err := k.sign(data)
+	sig, err := w.by.Sign(data)
 	if err != nil {
 		return image.Attachment{}, err
 	}
@@ -129,12 +142,12 @@ func (k *Key) signature(digest v1.Hash, repository string) (image.Attachment, er
 }
 
 // envelope signs a statement. As cosign's, the signature names no key: who verifies has it.
-func (k *Key) envelope(s *Statement) (*dsse.Envelope, error) {
+func (w writer) envelope(s *Statement) (*dsse.Envelope, error) {
 	body, err := s.Encode()
 	if err != nil {
 		return nil, err
 	}
-	sig, err := k.sign(dsse.PAE(payloadType, body))
+	sig, err := w.by.Sign(dsse.PAE(payloadType, body))
 	if err != nil {
 		return nil, err
 	}
@@ -157,8 +170,8 @@ func tagged(e *dsse.Envelope, digest v1.Hash, kind string) (image.Attachment, er
 }
 
 // referring is a statement in the newer layout.
-func (k *Key) referring(e *dsse.Envelope, kind string) (image.Attachment, error) {
-	data, err := json.Marshal(bundle{MediaType: mediaBundle, Material: material{PublicKey: &hint{k.public.ID()}}, Envelope: e})
+func (w writer) referring(e *dsse.Envelope, kind string) (image.Attachment, error) {
+	data, err := json.Marshal(bundle{MediaType: mediaBundle, Material: material{PublicKey: &hint{w.by.Hint()}}, Envelope: e})
 	if err != nil {
 		return image.Attachment{}, fmt.Errorf("attest: %w", err)
 	}

@@ -1,15 +1,15 @@
 // Package attest says where images come from and what they went through, and who says so.
 //
 // A Statement is about an image, which it knows by its digest: its provenance (NewProvenance), its bill of materials (Materials), the proof
-// that its package works (Proof). A Key signs an image and statements about it; what it makes goes beside the image in a registry
-// (Key.Attachments, image.Attach), where cosign finds it. List reads all of that back, of any signer's, and verifies it by public keys.
+// that its package works (Proof). A Signer, such as a Key, signs an image and statements about it; what comes of that goes beside the image in
+// a registry (Attachments, image.Attach), where cosign finds it. List reads all of that back, of any signer's, and verifies it by public keys.
 //
 // Everything is a function of what it is made of: statements have no date, and the same key signs the same bytes the same way, so what was
 // attached once is not attached again.
 //
 //	key, err := attest.ParseKey(pem, password)
 //	provenance, err := attest.NewProvenance(subject, attest.Build{…})
-//	attachments, err := key.Attachments(subject, "registry.example/team/service", provenance)
+//	attachments, err := attest.Attachments(key, digest, "registry.example/team/service", provenance)
 //	err = image.Attach(ctx, img, ref, attachments, image.PushOptions{…})
 //
 //	attached, err := attest.List(ctx, image.OpenRepository(ref, image.PushOptions{…}), img.Hash, public)
