@@ -1,6 +1,7 @@
 // Package cosigntest gives tests the real cosign, in the two releases that are about: Debian's, out of a pinned package, which reads signatures
 // and attestations by their tags, and the current one, which reads bundles that refer to an image. The current one is a Go program that the
-// first test on a machine builds, which takes some minutes; the go command keeps it. The module cosign pins it.
+// first test on a machine builds, which takes some minutes; the go command keeps it. The module cosign pins it. NewAuthority starts what one
+// signs with who has no key, the real parts too.
 //
 //	for _, c := range cosigntest.New(t) {
 //		c.Run(t, dir, "verify", "--key", "cosign.pub", image)

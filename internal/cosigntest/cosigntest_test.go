@@ -30,3 +30,13 @@ func TestTools(t *testing.T) {
 		}
 	}
 }
+
+// Each authority has certificates of its own.
+func TestAuthority(t *testing.T) {
+	a := cosigntest.NewAuthority(t)
+	for _, file := range []string{a.Roots, a.TimestampChain} {
+		if data, err := os.ReadFile(file); err != nil || !strings.HasPrefix(string(data), "-----BEGIN CERTIFICATE-----") {
+			t.Errorf("%s has %s, %v", file, data, err)
+		}
+	}
+}

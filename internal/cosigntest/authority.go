@@ -1,0 +1,153 @@
+package cosigntest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"headwater/internal/flock"
+	"headwater/internal/gotool"
+)
+
+// Authority is what one signs with who has no key: the real Fulcio and the real timestamp authority of sigstore, each with keys of its own that
+// end with it, and an issuer of identity tokens that Fulcio trusts.
+type Authority struct {
+	*Issuer
+	Fulcio    string // address, without a path
+	Timestamp string // address that takes requests
+
+	// Files with certificates in PEM.
+	Roots          string // Fulcio's
+	TimestampChain string // the timestamp authority's, its own first
+}
+
+// NewAuthority starts all of it; it ends with the test. There is one at a time on a machine: the timestamp authority wants a certain port for
+// its measurements.
+func NewAuthority(t testing.TB) *Authority {
+	t.Helper()
+	lock, err := os.OpenFile(filepath.Join(os.TempDir(), fmt.Sprintf("headwater-authority-%d.lock", os.Getuid())), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { lock.Close() }) // and with it the lock, after the servers have ended
+	if err := flock.Lock(t.Context(), lock, unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	a, dir := &Authority{Issuer: NewIssuer(t)}, t.TempDir()
+	a.Roots, a.TimestampChain = filepath.Join(dir, "roots.pem"), filepath.Join(dir, "timestamp.pem")
+	a.fulcio(t, dir)
+	a.timestamps(t, dir)
+	return a
+}
+
+func (a *Authority) fulcio(t testing.TB, dir string) {
+	program := gotool.Build(t, "cosign", "fulcio")
+	config := filepath.Join(dir, "fulcio.json")
+	text, err := json.Marshal(map[string]any{"oidc-issuers": map[string]any{a.URL: map[string]string{"issuer-url": a.URL, "client-id": Audience, "type": "email"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, config, text)
+	socket, err := os.MkdirTemp("", "fulcio") // a test's own folder may be too deep for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(socket) })
+	port, grpc := freePort(t), freePort(t)
+	a.Fulcio = "http://127.0.0.1:" + port
+	serve(t, dir, program, "serve", "--ca", "ephemeralca", "--ct-log-url", "", "--config-path", config, "--host", "127.0.0.1", "--port", port,
+		"--grpc-host", "127.0.0.1", "--grpc-port", grpc, "--metrics-port", "0", "--legacy-unix-domain-socket", filepath.Join(socket, "s"), "--log_type", "prod")
+	var bundle struct {
+		Chains []struct{ Certificates []string }
+	}
+	if err := json.Unmarshal(get(t, a.Fulcio+"/api/v2/trustBundle"), &bundle); err != nil || len(bundle.Chains) != 1 {
+		t.Fatalf("Fulcio's certificates: %v, %v", bundle, err)
+	}
+	write(t, a.Roots, []byte(strings.Join(bundle.Chains[0].Certificates, "")))
+}
+
+func (a *Authority) timestamps(t testing.TB, dir string) {
+	program := gotool.Build(t, "cosign", "timestamp-server")
+	port := freePort(t)
+	base := "http://127.0.0.1:" + port + "/api/v1/timestamp"
+	serve(t, dir, program, "serve", "--timestamp-signer", "memory", "--disable-ntp-monitoring", "--host", "127.0.0.1", "--port", port)
+	a.Timestamp = base
+	write(t, a.TimestampChain, get(t, base+"/certchain"))
+}
+
+func write(t testing.TB, file string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(file, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func freePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+// serve starts a server with nothing of the user's, which ends with the test; a test that failed shows what it said.
+func serve(t testing.TB, dir, program string, args ...string) {
+	t.Helper()
+	var said bytes.Buffer
+	cmd := exec.Command(program, args...)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, []string{"HOME=" + dir, "PATH=" + os.Getenv("PATH")}, &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may have ended by itself
+		_ = cmd.Wait()         // says that it was killed
+		if t.Failed() {
+			t.Logf("%s said:\n%s", filepath.Base(program), &said)
+		}
+	})
+}
+
+// get reads a document of certificates as soon as its server answers.
+func get(t testing.TB, address string) []byte {
+	t.Helper()
+	read := func() ([]byte, error) {
+		resp, err := http.Get(address)
+		if err != nil {
+			return nil, err
+		}
+		defer resp.Body.Close()
+		data, err := io.ReadAll(resp.Body)
+		if err == nil && (resp.StatusCode != http.StatusOK || !bytes.Contains(data, []byte("BEGIN CERTIFICATE"))) {
+			err = errors.New(resp.Status)
+		}
+		return data, err
+	}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		data, err := read()
+		if err == nil {
+			return data
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s does not answer: %v", address, err)
+		}
+	}
+}
