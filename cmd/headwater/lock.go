@@ -70,7 +70,7 @@ func (a *app) lock(ctx context.Context, args []string, update bool, date time.Ti
 	b.place = p.placed
 	b.resolver = rootfs.NewResolver(rootfs.Options{Archive: b.network(), At: a.now(), AsOf: date})
 	f, err := pin.Lock(ctx, pin.Config{
-		Recipe: p.recipe, Source: p.tree.FS(), Previous: p.lock, Update: update, Ecosystems: all.Ecosystems(),
+		Recipe: p.recipe, Dir: p.dir, Source: p.tree.FS(), Previous: p.lock, Update: update, Ecosystems: all.Ecosystems(),
 		Network: b.network(), Roots: b.roots(), Realise: b.realiseOne, Now: date, Events: b.events,
 	})
 	if err == nil {

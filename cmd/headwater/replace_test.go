@@ -369,6 +369,15 @@ func TestGoneModules(t *testing.T) {
 	if diff := cmp.Diff(note+"\n"+note+" rebuilt\n", string(out)); diff != "" || err != nil {
 		t.Errorf("the program printed %v %s", err, diff)
 	}
+
+	mended, _, _ := goModule(t, "tide.example/neap", "v1.0.0", note+" mended")
+	writeFile(t, dir, "gone/v1.0.0.zip", string(mended)) // by the same name
+	output(t, "lock", "--store", store, dir)
+	output(t, "build", "--store", store, dir)
+	out, err = exec.CommandContext(t.Context(), filepath.Join(store, outputOf(t, dir, "server"), "bin/tide")).CombinedOutput()
+	if diff := cmp.Diff(note+" mended\n"+note+" rebuilt\n", string(out)); diff != "" || err != nil {
+		t.Errorf("after the file is another, the program printed %v %s", err, diff)
+	}
 }
 
 // failure runs a command that fails and returns its exit code and standard error.

@@ -94,13 +94,9 @@ package:
     web: {args: [serve], port: 8421, health: /health}
 `
 
-// newOdd writes the odd service's project folder. Its lock is made of roots that the examples and package run's tests have pinned.
-func newOdd(t *testing.T, edit func(string) string) string {
+// lockOf is the lock of a recipe without anything of others, made of roots that the examples and package run's tests have pinned.
+func lockOf(t *testing.T, text string) []byte {
 	t.Helper()
-	text := oddRecipe
-	if edit != nil {
-		text = edit(text)
-	}
 	r, err := recipe.Parse([]byte(text))
 	if err != nil {
 		t.Fatal(err)
@@ -119,6 +115,11 @@ func newOdd(t *testing.T, edit func(string) string) string {
 	if made.Recipe, err = r.Pinned(); err != nil {
 		t.Fatal(err)
 	}
+	nothing := made.Components["hello"]
+	clear(made.Components)
+	for name := range r.Components {
+		made.Components[name] = nothing
+	}
 	for name := range r.Roots {
 		for _, other := range locks[1:] {
 			if root, ok := other.Roots[name]; ok && name != "base" {
@@ -130,8 +131,18 @@ func newOdd(t *testing.T, edit func(string) string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return data
+}
+
+// newOdd writes the odd service's project folder.
+func newOdd(t *testing.T, edit func(string) string) string {
+	t.Helper()
+	text := oddRecipe
+	if edit != nil {
+		text = edit(text)
+	}
 	dir := t.TempDir()
-	for name, data := range map[string]string{recipeFile: text, lockFile: string(data), "odd": odd} {
+	for name, data := range map[string]string{recipeFile: text, lockFile: string(lockOf(t, text)), "odd": odd} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o755); err != nil {
 			t.Fatal(err)
 		}

@@ -20,6 +20,7 @@ type Mount struct {
 	At       string // absolute; below /build or a path of its own
 	Writable bool   // an overlay: the build may add, replace and delete files; the input stays as it is
 	Copy     bool   // a copy of a folder, in which files can be written in place too: for sources
+	Into     string // At of an earlier copy with a folder in that place, into which this one is copied: what both have is this one's
 }
 
 // InRoot describes a derivation whose script runs inside a root.
@@ -115,6 +116,7 @@ func enter(door door, outputs []string, mounts []Mount, outputAt map[string]stri
 	}
 	for i, m := range mounts {
 		switch {
+		case m.Into != "":
 		case m.Copy:
 			fmt.Fprintf(&s, ` --bind "$T/.layers/%d" %s`+"\n", i, Quote(m.At))
 		case m.Writable:
@@ -134,6 +136,10 @@ func enter(door door, outputs []string, mounts []Mount, outputAt map[string]stri
 	}
 	for i, m := range mounts {
 		switch {
+		case m.Into != "":
+			of := slices.IndexFunc(mounts, func(o Mount) bool { return o.At == m.Into })
+			at := fmt.Sprintf(`"$T/.layers/%d"/%s`, of, Quote(strings.TrimPrefix(m.At, m.Into+"/")))
+			fmt.Fprintf(&s, "run cp -rT --remove-destination --preserve=mode,timestamps,links %s %s; run chmod -R u+w %s\n", Quote(m.from()), at, at)
 		case m.Copy:
 			fmt.Fprintf(&s, `run cp -rT --preserve=mode,timestamps,links %s "$T/.layers/%d"; run chmod -R u+w "$T/.layers/%d"`+"\n", Quote(m.from()), i, i)
 		case m.Writable:

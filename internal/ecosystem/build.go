@@ -1,7 +1,9 @@
 package ecosystem
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"path"
 	"slices"
@@ -52,7 +54,15 @@ func (r DeriveRequest) Build(b Build) (*dag.Node, error) {
 		if !path.IsAbs(at) {
 			at = path.Join(r.SourceTop(), at)
 		}
-		mounts = append(mounts, dag.Mount{From: u.Node, Path: u.Path, At: at, Writable: u.Writable})
+		mount := dag.Mount{From: u.Node, Path: u.Path, At: at, Writable: u.Writable}
+		shared, err := r.sourceHas(at)
+		if err != nil {
+			return nil, err
+		}
+		if shared && own > 0 {
+			mount.Into = r.SourceTop()
+		}
+		mounts = append(mounts, mount)
 	}
 	for _, a := range r.Lock.Downloads {
 		n, err := r.Maker.Fetch(a.Artifact())
@@ -63,7 +73,7 @@ func (r DeriveRequest) Build(b Build) (*dag.Node, error) {
 	}
 	for i, outer := range mounts[own:] {
 		// A store path has no place in it for another: what is to have one is a copy.
-		if slices.ContainsFunc(mounts[own:], func(m dag.Mount) bool { return strings.HasPrefix(m.At, outer.At+"/") }) && !outer.Writable {
+		if slices.ContainsFunc(mounts[own:], func(m dag.Mount) bool { return strings.HasPrefix(m.At, outer.At+"/") }) && !outer.Writable && outer.Into == "" {
 			mounts[own+i].Copy = true
 		}
 	}
@@ -88,6 +98,24 @@ func (r DeriveRequest) Build(b Build) (*dag.Node, error) {
 		return nil, fmt.Errorf("derive component %s: %w", r.Name, err)
 	}
 	return n, nil
+}
+
+// sourceHas tells whether the source has a folder with something in it at an absolute path of the build: as where an image's file copies
+// into a folder that it has, both are to be there then.
+func (r DeriveRequest) sourceHas(at string) (bool, error) {
+	rel, inside := strings.CutPrefix(at, r.SourceTop()+"/")
+	if !inside {
+		return false, nil
+	}
+	info, err := fs.Lstat(r.Source.FS(), rel)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	entries, err := fs.ReadDir(r.Source.FS(), rel)
+	return len(entries) > 0, err
 }
 
 // exports sets those of the recipe's variables that the way into the root has values of its own for.

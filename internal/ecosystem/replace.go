@@ -34,7 +34,7 @@ func StandIn(ctx context.Context, net Network, previous []lock.Artifact, a lock.
 	if err != nil {
 		return a, err
 	}
-	sum, err := sumOf(file, cmp.Or(a.Hash.Algo(), nix.SHA256))
+	sum, err := SumOf(file, cmp.Or(a.Hash.Algo(), nix.SHA256))
 	if err != nil {
 		return a, fmt.Errorf("read what stands in for %s %s: %w", a.Name, a.Version, err)
 	}
@@ -57,7 +57,8 @@ func StoodIn(previous []lock.Artifact, a lock.Artifact, by recipe.Replacement) (
 	return lock.Artifact{}, false
 }
 
-func sumOf(file string, algo nix.Algo) (sum nix.Hash, err error) {
+// SumOf is the hash of a file's bytes.
+func SumOf(file string, algo nix.Algo) (sum nix.Hash, err error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return sum, err

@@ -52,8 +52,26 @@ place() {
   if [ "$2" = folder ]; then mkdir "$in"; else : >"$in"; fi
 }
 
+# Where the folder at $1 stands in has one with something in it in that place too, both are to be there, as where an image's file copies one
+# into the other: then $1 is a copy of both. What both have is that of $1.
+merge() {
+  local parent under both
+  parent=$(enclosing "$1")
+  [ -n "$parent" ] || return 0
+  under=${copied[$parent]-${at[$parent]}}${1#"$parent"}
+  [ -d "$under" ] && [ ! -L "$under" ] && [ -n "$(ls -A "$under")" ] || return 0
+  both=$here/tree/${#copied[@]}
+  mkdir -p "$here/tree"
+  cp -a "$under" "$both"
+  chmod -R u+w "$both"
+  cp -aT --remove-destination "${at[$1]}" "$both"
+  chmod -R u+w "$both"
+  copied[$1]=$both
+}
+
 declare -A touched=()
 for path in "${order[@]}"; do
+  if [ -d "${at[$path]}" ]; then merge "$path"; fi
   if [ -d "${at[$path]}" ]; then place "$path" folder; else place "$path" file; fi
 done
 while read -r path; do place "$path" folder; done <"$volumesPath"

@@ -36,6 +36,7 @@ type Roots interface {
 // Config says what to lock and with what.
 type Config struct {
 	Recipe     *recipe.Recipe
+	Dir        string     // where the recipe is, and the files that it has in place of others
 	Source     fs.FS      // the upstream's tree
 	Previous   *lock.File // nil if there is none
 	Update     bool       // resolve roots anew instead of keeping what the previous lock has
@@ -60,7 +61,7 @@ func Lock(ctx context.Context, c Config) (*lock.File, error) {
 		Format: lock.Format, Date: c.Now.UTC().Truncate(time.Second), Recipe: pinned,
 		Roots: map[string]lock.Root{}, Toolchains: map[string][]lock.Artifact{}, Components: map[string]lock.Component{},
 	}}
-	p.replaced = &replacements{recipe: c.Recipe, used: map[string]bool{}}
+	p.replaced = &replacements{recipe: c.Recipe, dir: c.Dir, used: map[string]bool{}}
 	p.Previous = p.replaced.previous(c.Previous)
 	if err := errors.Join(p.roots(ctx), p.toolchains(ctx), p.components(ctx)); err != nil {
 		return nil, err

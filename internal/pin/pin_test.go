@@ -88,8 +88,14 @@ func project(t *testing.T, replace map[string]recipe.Replacement) pin.Config {
 			"data": {Ecosystem: "plain", Root: "r", Download: map[string]string{"map/world.bin": "https://files.example/world-3.bin"}},
 		},
 	}
+	dir := t.TempDir()
+	for name, data := range map[string]string{"a.deb": "deb", "other.bin": "other"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return pin.Config{
-		Recipe: r, Ecosystems: []ecosystem.Ecosystem{golang.New(), node.New(), plain.New()}, Roots: roots{}, Now: time.Unix(0, 0), Events: func(event.Event) {},
+		Dir: dir, Recipe: r, Ecosystems: []ecosystem.Ecosystem{golang.New(), node.New(), plain.New()}, Roots: roots{}, Now: time.Unix(0, 0), Events: func(event.Event) {},
 		Network: &shelf{dir: t.TempDir(), recipe: r, files: map[string]string{"url https://old.example/a.tgz": "a", "url https://old.example/b.tgz": "b", "file a.deb": "deb", "world.bin": "world", "file other.bin": "other"}},
 		Source: fstest.MapFS{
 			"npm/package-lock.json": {Data: []byte(`{"lockfileVersion":3,"packages":{"node_modules/a":{"version":"1.0.0","integrity":"` + sri("a") + `"}}}`)},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -13,12 +14,14 @@ import (
 	"headwater/internal/ecosystem"
 	"headwater/internal/event"
 	"headwater/internal/lock"
+	"headwater/internal/nix"
 	"headwater/internal/recipe"
 )
 
 // replacements looks up what the recipe has in place of artifacts, and notes what of it was of use.
 type replacements struct {
 	recipe *recipe.Recipe
+	dir    string // the recipe's
 	mu     sync.Mutex
 	used   map[string]bool
 }
@@ -33,8 +36,8 @@ func (r *replacements) find(a artifact.Artifact) (recipe.Replacement, bool) {
 	return by, ok
 }
 
-// current leaves out of a lock's artifacts those for which the recipe has something else than it had. Where it was the same bytes
-// from elsewhere, the artifact stays.
+// current leaves out of a lock's artifacts those for which the recipe has something else than it had, and those whose file is another
+// now or cannot be read. Where it was the same bytes from elsewhere, the artifact stays.
 func (r *replacements) current(list []lock.Artifact) []lock.Artifact {
 	if !slices.ContainsFunc(list, func(a lock.Artifact) bool { return a.By != (recipe.Replacement{}) }) {
 		return list
@@ -43,7 +46,7 @@ func (r *replacements) current(list []lock.Artifact) []lock.Artifact {
 	for _, a := range list {
 		_, by, _ := r.recipe.Replacing(a.Upstream())
 		switch {
-		case a.By == by:
+		case a.By == by && (by.File == "" || r.holds(by.File, a.Hash)):
 		case a.Instead == lock.Instead{}:
 			a.By = recipe.Replacement{}
 		default:
@@ -52,6 +55,12 @@ func (r *replacements) current(list []lock.Artifact) []lock.Artifact {
 		out = append(out, a)
 	}
 	return out
+}
+
+// holds tells whether one of the recipe's files is the one that was locked.
+func (r *replacements) holds(file string, locked nix.Hash) bool {
+	sum, err := ecosystem.SumOf(filepath.Join(r.dir, filepath.FromSlash(file)), locked.Algo())
+	return err == nil && sum == locked // what cannot be read now, is told of when it is needed
 }
 
 // previous is an earlier lock with what is current of it.
