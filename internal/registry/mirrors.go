@@ -33,6 +33,8 @@ const MirrorsFormat = 1
 //	debian-security: [http://deb.example/debian-security]
 //	snapshot: [https://snapshot.example]         # serves <address>/archive/debian/<timestamp>/…
 //	plain-redirects: [old.example]               # hosts whose redirects from https to http are followed
+//	fulcio: https://fulcio.example               # who certifies keys, and who says what time it is, where images are
+//	timestamp: https://time.example/api/v1/timestamp # signed without a key of one's own; see Registry.Authority
 //
 // Addresses are tried in the order they stand in. Each is https, http or file (or an absolute path: a folder), and stands for the
 // base of a registry in its ecosystem's own layout. One with placeholders is the whole address instead:
@@ -52,6 +54,8 @@ type Mirrors struct {
 	DebianSecurity []string            `yaml:"debian-security"`
 	Snapshot       []string            `yaml:"snapshot"`
 	PlainRedirects []string            `yaml:"plain-redirects"`
+	Fulcio         string              `yaml:"fulcio"`
+	Timestamp      string              `yaml:"timestamp"`
 }
 
 // SettingsError says that the operator's registries.yaml is not right.
@@ -121,12 +125,13 @@ type mirrors struct {
 	bases       map[Service][]Base
 	scopes      map[string][]Base
 	plain       []string
+	authorities map[Authority]Base
 	credentials credentials
 }
 
 // readMirrors finds, reads and checks the operator's file. All that is wrong with it is told at once.
 func readMirrors(m Machine) (*mirrors, error) {
-	out := &mirrors{bases: map[Service][]Base{}, scopes: map[string][]Base{}}
+	out := &mirrors{bases: map[Service][]Base{}, scopes: map[string][]Base{}, authorities: map[Authority]Base{}}
 	explicit := m.env("HEADWATER_REGISTRIES")
 	for _, name := range []string{explicit, m.config("headwater", "registries.yaml"), "/etc/headwater/registries.yaml"} {
 		data, err := m.read(name)
@@ -170,6 +175,28 @@ func (o *mirrors) fill(m Machine, file *Mirrors, name string) error {
 	}
 	for scope, raw := range file.NPMScopes {
 		o.scopes[scope] = bases("npm-scopes."+scope, raw)
+	}
+	for _, a := range []struct {
+		name Authority
+		raw  string
+	}{{Fulcio, file.Fulcio}, {Timestamp, file.Timestamp}} {
+		if a.raw == "" {
+			continue
+		}
+		known := len(o.credentials)
+		base, err := o.base(m, a.raw, fmt.Sprintf("%s in %s", a.name, m.tilde(name)))
+		switch {
+		case err != nil:
+		case base.template():
+			err = errors.New("has a placeholder")
+		case a.name == Fulcio && len(o.credentials) > known:
+			err = errors.New("has credentials, and is asked with an identity token")
+		}
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s %w", a.name, err))
+			continue
+		}
+		o.authorities[a.name] = base
 	}
 	o.only, o.plain = file.Only, slices.Clone(file.PlainRedirects)
 	return errors.Join(problems...)

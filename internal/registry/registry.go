@@ -36,6 +36,15 @@ func services() []Service {
 	return []Service{Content, Go, NPM, PyPI, Maven, Cargo, Debian, DebianSecurity, Snapshot}
 }
 
+// Authority is somebody whose word is asked for when an image is signed. The names are the keys of registries.yaml.
+type Authority string
+
+// The authorities.
+const (
+	Fulcio    Authority = "fulcio"    // certifies keys
+	Timestamp Authority = "timestamp" // says what time it is
+)
+
 // Options adjust a Registry.
 type Options struct {
 	// ClientFile returns one file of a Debian package: how a client's own default is found where the client is not installed.
@@ -336,6 +345,13 @@ func (r *Registry) Bases(ctx context.Context, s Service) ([]Base, error) {
 		return bases, nil
 	}
 	return append(bases, def...), err
+}
+
+// Authority is where an authority is, false if the operator does not say. No other setting and no client is asked: whose word counts is the
+// operator's to say.
+func (r *Registry) Authority(a Authority) (Base, bool) {
+	base, ok := r.mirrors.authorities[a]
+	return base, ok
 }
 
 // Authorization is the header to send with a request for u, "" if none is set for it.

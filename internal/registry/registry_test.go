@@ -485,6 +485,9 @@ func TestBrokenMirrors(t *testing.T) {
 		{"registries: 1\nnpm: ['https://u:${TOKEN}@a.example']\n", "${TOKEN} is not set"},
 		{"registries: 1\nnpm: ['https://u:s3cr3t@a.example:port']\n", "is not a URL"},
 		{"registries: 1\nnpm-scopes: {acme: []}\n", `"acme" is not a scope`},
+		{"registries: 1\nfulcio: ftp://a.example\n", `fulcio has scheme "ftp", want https, http or file`},
+		{"registries: 1\nfulcio: 'https://u:s3cr3t@a.example'\n", "fulcio has credentials"},
+		{"registries: 1\ntimestamp: 'https://a.example/{name}'\n", "timestamp has a placeholder"},
 	}
 	for _, tt := range tests {
 		_, err := registry.Open(machine(map[string]string{own: tt.text}, nil), registry.Options{})
@@ -507,6 +510,25 @@ func TestBases(t *testing.T) {
 	var unknown *registry.UnknownError
 	if _, err := r.Bases(t.Context(), registry.PyPI); !errors.As(err, &unknown) || !strings.Contains(unknown.Hint(), `"pypi"`) {
 		t.Errorf("error %v, want an UnknownError with a hint", err)
+	}
+}
+
+// Whose word counts, the operator's file alone says.
+func TestAuthority(t *testing.T) {
+	r := open(t, machine(map[string]string{own: "registries: 1\nonly: true\ntimestamp: 'https://u:${PASSWORD}@time.example/tsr/'\n"}, map[string]string{"PASSWORD": "s3cr3t"}), registry.Options{})
+	got, ok := r.Authority(registry.Timestamp)
+	if diff := cmp.Diff(registry.Base{URL: "https://time.example/tsr", From: "timestamp in " + own}, got); diff != "" || !ok {
+		t.Errorf("(-want +got):\n%s%v", diff, ok)
+	}
+	u, err := url.Parse(got.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if header, err := r.Authorization(u); err != nil || !strings.HasPrefix(header, "Basic ") {
+		t.Errorf("it is asked with %q, %v", header, err)
+	}
+	if _, ok := r.Authority(registry.Fulcio); ok {
+		t.Error("one that is not set is known")
 	}
 }
 
