@@ -54,12 +54,8 @@ func NewAuthority(t testing.TB) *Authority {
 
 func (a *Authority) fulcio(t testing.TB, dir string) {
 	program := gotool.Build(t, "cosign", "fulcio")
-	config := filepath.Join(dir, "fulcio.json")
-	text, err := json.Marshal(map[string]any{"oidc-issuers": map[string]any{a.URL: map[string]string{"issuer-url": a.URL, "client-id": Audience, "type": "email"}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(t, config, text)
+	config := filepath.Join(dir, "fulcio.yaml")
+	write(t, config, fmt.Appendf(nil, "oidc-issuers:\n  %[1]s:\n    issuer-url: %[1]s\n    client-id: %s\n    type: email\n", a.URL, Audience))
 	socket, err := os.MkdirTemp("", "fulcio") // a test's own folder may be too deep for a socket
 	if err != nil {
 		t.Fatal(err)
