@@ -19,6 +19,7 @@ import (
 	"headwater/internal/fetch"
 	"headwater/internal/graph"
 	"headwater/internal/image"
+	"headwater/internal/keyless"
 	"headwater/internal/lock"
 	"headwater/internal/pathroot"
 	"headwater/internal/pin"
@@ -98,10 +99,10 @@ func exitCode(err error, interrupted bool) int {
 	case is[*usageError](err), is[*recipe.InvalidError](err), is[*recipe.SyntaxError](err), is[*graph.StaleLockError](err), is[*graph.NoFileError](err), is[*lock.FormatError](err), is[*lock.SyntaxError](err),
 		is[*source.BadTreeError](err), is[*inputError](err), is[*export.OccupiedError](err), is[*export.InexpressibleError](err), is[*registry.SettingsError](err), is[*cache.AddressError](err), is[*engine.ContentError](err),
 		is[*obtain.UnknownError](err), is[*obtain.BadArchiveError](err), is[*merge.SyntaxError](err), is[*pathroot.UnfitError](err), is[*pathroot.ChangedError](err), is[*daemon.AddressError](err), is[*pin.UnusedError](err), is[*pin.OtherBytesError](err), is[*verify.AddressError](err), is[*verify.BusyError](err),
-		is[*attest.KeyError](err), is[*image.SpecError](err), is[*image.RefError](err), is[*image.OccupiedError](err), is[*image.UnreadableError](err):
+		is[*attest.KeyError](err), is[*keyless.TokenError](err), is[*keyless.AddressError](err), is[*image.SpecError](err), is[*image.RefError](err), is[*image.OccupiedError](err), is[*image.UnreadableError](err):
 		return exitInput
 	case is[*obtain.GitError](err), is[*fetch.Error](err), is[artifact.Gone](err), is[*sandbox.Unavailable](err), is[*registry.UnknownError](err), is[*run.PortError](err), is[*cache.Error](err), is[*net.OpError](err), is[*fs.PathError](err), is[*os.SyscallError](err), is[*daemon.ConnectError](err), is[*daemon.Error](err),
-		is[*pathroot.MissingError](err), is[*dag.MissingError](err), is[*image.Error](err), is[*image.DamagedError](err):
+		is[*pathroot.MissingError](err), is[*dag.MissingError](err), is[*image.Error](err), is[*image.DamagedError](err), is[*keyless.Error](err):
 		return exitEnvironment
 	}
 	return exitInternal

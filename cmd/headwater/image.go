@@ -128,6 +128,10 @@ func (a *app) makeImage(ctx context.Context, b *builder, p *project, g *graph.Gr
 	if err != nil {
 		return err
 	}
+	list, signer, err := told.sign(ctx, img, refs, documents, signed)
+	if err != nil {
+		return err
+	}
 	var pushed []image.Pushed
 	if len(refs) > 0 {
 		reg, err := a.openRegistry(registry.Options{})
@@ -142,14 +146,14 @@ func (a *app) makeImage(ctx context.Context, b *builder, p *project, g *graph.Gr
 		if err != nil {
 			return err
 		}
-		if err := b.attach(ctx, img, refs, told.signer, documents, signed, way); err != nil {
+		if err := b.attach(ctx, img, list, way); err != nil {
 			return err
 		}
 	}
 	if err := recordImage(rootLink(b.store, p)+imageRecordSuffix, g.Package.Path(), img, spec, c, pushed); err != nil {
 		return err
 	}
-	return a.imageResult(img, pushed, told.signer)
+	return a.imageResult(img, pushed, signer)
 }
 
 func (a *app) tellPushed(b *builder, pushed []image.Pushed) {
@@ -169,8 +173,12 @@ func (a *app) imageResult(img *image.Image, pushed []image.Pushed, signer attest
 		return err
 	}
 	result := map[string]any{"v": 1, "digest": img.Hash, "name": img.Title, "pushed": pushedLines(pushed)}
-	if signer != nil {
-		result["signedBy"] = signer.Hint()
+	switch s := signer.(type) {
+	case nil:
+	case attest.Certified:
+		result["signedBy"], result["issuer"] = attest.IdentityOf(s.Chain()[0])
+	default:
+		result["signedBy"] = s.Hint()
 	}
 	return json.NewEncoder(a.stdout).Encode(result)
 }

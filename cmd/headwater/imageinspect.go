@@ -390,11 +390,24 @@ func showAttached(t *table, list []overview.Attached) {
 		case x.Kind == attest.Other:
 			text += "not signed"
 		default:
-			text += "not by a key that was given"
-			if by := cmp.Or(x.Issued, x.Hint); by != "" {
-				text += "; it says it is by " + by
-			}
+			text += "not by a key that was given" + claim(x)
 		}
 		t.line("beside it", "%s", text)
 	}
+}
+
+// claim is what something that no key vouches for says of who signed it.
+func claim(x overview.Attached) string {
+	by := cmp.Or(x.Issued, x.Hint)
+	if by == "" {
+		return ""
+	}
+	text := "; it says it is by " + by
+	if x.Issued != "" {
+		if x.Issuer != "" {
+			text += ", by the word of " + x.Issuer
+		}
+		text += " (not checked)"
+	}
+	return text
 }

@@ -24,30 +24,40 @@ type signOptions struct {
 	provenance string
 	proofs     []string
 	key        string
+	token      string
+	fulcio     string
+	timestamp  string
 	builder    string
 }
+
+// keylessKey is what --sign says for a key of its own for each run. A file of that name is ./keyless.
+const keylessKey = "keyless"
 
 func (o *signOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringArrayVar(&o.sboms, "sbom", nil, "write what it is made of to this file, as SPDX if it ends in .spdx.json, else as CycloneDX, and attach it to what is pushed; may be repeated")
 	f.StringVar(&o.provenance, "provenance", "", "write what it was built from to this file: an in-toto statement with SLSA provenance, for others to sign")
 	f.StringArrayVar(&o.proofs, "proof", nil, "attest this proof, which headwater verify --proof wrote; may be repeated")
-	f.StringVar(&o.key, "sign", "", "sign what is pushed, and attest provenance, proofs and SBOMs, with this key: a file as cosign makes it (COSIGN_PASSWORD opens it), or env://NAME")
+	f.StringVar(&o.key, "sign", "", "sign what is pushed, and attest provenance, proofs and SBOMs, with this key: a file as cosign makes it (COSIGN_PASSWORD opens it), env://NAME, or \"keyless\": with a certificate for an identity token's owner")
+	f.StringVar(&o.token, "identity-token", "", "with --sign keyless: file with the identity token; without it, the variable SIGSTORE_ID_TOKEN has it")
+	f.StringVar(&o.fulcio, "fulcio", "", "with --sign keyless: address of the Fulcio that makes the certificate; without it, that in registries.yaml")
+	f.StringVar(&o.timestamp, "timestamp", "", "with --sign keyless: address that takes requests for timestamps (RFC 3161); without it, that in registries.yaml")
 	f.StringVar(&o.builder, "builder", "", "URI of who builds, for the provenance")
 	for _, name := range []string{"sbom", "proof", "provenance"} {
 		_ = cmd.MarkFlagFilename(name, "json")
 	}
 	_ = cmd.MarkFlagFilename("sign", "key", "pem")
+	_ = cmd.MarkFlagFilename("identity-token")
 }
 
 // statements is what is told of an image.
 type statements struct {
 	signOptions
-	signer  attest.Signer // nil: nothing is signed
+	signer  func(context.Context) (attest.Signer, error) // nil: nothing is signed
 	records []*proof.Record
 }
 
-// readStatements reads the key and the proofs, before anything is built.
+// readStatements reads what signs and the proofs, before anything is built.
 func (a *app) readStatements(o imageOptions, g *graph.Graph) (*statements, error) {
 	s := &statements{signOptions: o.signOptions}
 	switch {
@@ -63,15 +73,26 @@ func (a *app) readStatements(o imageOptions, g *graph.Graph) (*statements, error
 		}
 		s.records = append(s.records, r)
 	}
+	var err error
+	s.signer, err = a.readSigner(o.signOptions)
+	return s, err
+}
+
+// readSigner reads what it takes to sign; nil if nothing is to be signed.
+func (a *app) readSigner(o signOptions) (func(context.Context) (attest.Signer, error), error) {
+	if o.key == keylessKey {
+		return a.readKeyless(o)
+	}
+	for _, flag := range []struct{ name, value string }{{"identity-token", o.token}, {"fulcio", o.fulcio}, {"timestamp", o.timestamp}} {
+		if flag.value != "" {
+			return nil, &usageError{fmt.Errorf("--%s: it is for --sign %s", flag.name, keylessKey)}
+		}
+	}
 	if o.key == "" {
-		return s, nil
+		return nil, nil
 	}
 	key, err := a.readKey(o.key)
-	if err != nil {
-		return nil, err
-	}
-	s.signer = key
-	return s, nil
+	return func(context.Context) (attest.Signer, error) { return key, nil }, err
 }
 
 // readKey reads a key to sign with out of a file, or, env://NAME, out of a variable.
@@ -185,34 +206,53 @@ func writeMaterials(file string, doc *sbom.Document, subject attest.Resource) (*
 	return attest.Materials(subject, data)
 }
 
-// attach puts what is told of an image beside it, once in each repository.
-func (b *builder) attach(ctx context.Context, img *image.Image, refs []image.Ref, signer attest.Signer, documents []image.Attachment, signed []*attest.Statement, o image.PushOptions) error {
+// beside is what goes beside an image in a repository.
+type beside struct {
+	ref  image.Ref
+	list []image.Attachment
+	text string // for people, once it is there
+}
+
+// sign makes what goes beside an image, once for each repository. That is before anything is pushed, so that who cannot sign pushes nothing.
+// The signer is nil if nothing is signed.
+func (s *statements) sign(ctx context.Context, img *image.Image, refs []image.Ref, documents []image.Attachment, signed []*attest.Statement) (list []beside, signer attest.Signer, err error) {
+	if s.signer != nil {
+		if signer, err = s.signer(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
 	done := map[string]bool{}
 	for _, ref := range refs {
 		if done[ref.Repository()] {
 			continue
 		}
 		done[ref.Repository()] = true
-		list := documents
-		text := fmt.Sprintf("attached to %s@%s: %d documents", ref.Repository(), img.Hash, len(list))
+		one := beside{ref, documents, fmt.Sprintf("attached to %s@%s: %d documents", ref.Repository(), img.Hash, len(documents))}
 		if signer != nil {
-			more, err := attest.Attachments(signer, img.Hash, ref.Repository(), signed...)
+			more, err := attest.Attachments(ctx, signer, img.Hash, ref.Repository(), signed...)
 			if err != nil {
-				return err
+				return nil, nil, err
 			}
-			list = append(append([]image.Attachment{}, list...), more...)
-			text = fmt.Sprintf("signed %s@%s with %s", ref.Repository(), img.Hash, signer)
+			one.list = append(append([]image.Attachment{}, documents...), more...)
+			one.text = fmt.Sprintf("signed %s@%s with %s", ref.Repository(), img.Hash, signer)
 			for _, s := range signed {
-				text += ", " + s.PredicateType
+				one.text += ", " + s.PredicateType
 			}
 		}
-		if len(list) == 0 {
-			continue
+		if len(one.list) > 0 {
+			list = append(list, one)
 		}
-		if err := image.Attach(ctx, img, ref, list, o); err != nil {
+	}
+	return list, signer, nil
+}
+
+// attach puts what is told of an image beside it.
+func (b *builder) attach(ctx context.Context, img *image.Image, list []beside, o image.PushOptions) error {
+	for _, one := range list {
+		if err := image.Attach(ctx, img, one.ref, one.list, o); err != nil {
 			return err
 		}
-		b.events(event.Message{Level: event.Info, Text: text})
+		b.events(event.Message{Level: event.Info, Text: one.text})
 	}
 	return nil
 }

@@ -224,7 +224,7 @@ func statementsOf(t *testing.T, digest v1.Hash) []*attest.Statement {
 // What a key signed is verified by it and by no other, about the image and no other, and is there once however often it is attached.
 func TestSignAndList(t *testing.T) {
 	p, key, other := newPlace(t), newKey(t), newKey(t)
-	list, err := attest.Attachments(key, p.digest, p.ref.Repository(), statementsOf(t, p.digest)...)
+	list, err := attest.Attachments(t.Context(), key, p.digest, p.ref.Repository(), statementsOf(t, p.digest)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +254,7 @@ func TestSignAndList(t *testing.T) {
 	same("another key", unsigned, lines(t, p, p.digest, other.Public()))
 	same("no key", unsigned, lines(t, p, p.digest))
 
-	again, err := attest.Attachments(key, p.digest, p.ref.Repository(), statementsOf(t, p.digest)...)
+	again, err := attest.Attachments(t.Context(), key, p.digest, p.ref.Repository(), statementsOf(t, p.digest)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +280,7 @@ func TestSignAndList(t *testing.T) {
 			t.Errorf("for a changed image: %s", l)
 		}
 	}
-	if _, err := attest.Attachments(key, digest, p.ref.Repository(), statementsOf(t, p.digest)...); err == nil {
+	if _, err := attest.Attachments(t.Context(), key, digest, p.ref.Repository(), statementsOf(t, p.digest)...); err == nil {
 		t.Error("a statement about another image is signed")
 	}
 }
@@ -323,7 +323,7 @@ func match(pattern, with string) func([]byte) []byte {
 // Whatever is changed of what was signed, nothing of it is verified any more.
 func TestAltered(t *testing.T) {
 	p, key := newPlace(t), newKey(t)
-	list, err := attest.Attachments(key, p.digest, p.ref.Repository(), statementsOf(t, p.digest)...)
+	list, err := attest.Attachments(t.Context(), key, p.digest, p.ref.Repository(), statementsOf(t, p.digest)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -464,7 +464,7 @@ func TestMaterialsAreOfAKnownKind(t *testing.T) {
 func FuzzList(f *testing.F) {
 	digest := v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("ab", 32)}
 	key := newKey(f)
-	list, err := attest.Attachments(newKey(f), digest, "registry.example/svc")
+	list, err := attest.Attachments(f.Context(), newKey(f), digest, "registry.example/svc")
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -53,6 +52,7 @@ type Attached struct {
 	Key    *PublicKey // which of the given keys signed it; nil if none did
 	Hint   string     // by what key its signer says that it is signed (PublicKey.ID), "" if nothing is said
 	Issued string     // for whom a certificate that is with it was made, unverified; "" if there is none
+	Issuer string     // who vouched for that, as the certificate says, unverified; "" if it does not say
 	Fault  error      // what is wrong with it: it cannot be read, or is about another image; nil does not mean that it is signed
 }
 
@@ -110,7 +110,7 @@ func (r *reader) tag(ctx context.Context, suffix string, read func(v1.Descriptor
 		read(layer, a)
 		if text := layer.Annotations[noteCert]; text != "" {
 			if block, _ := pem.Decode([]byte(text)); block != nil {
-				a.Issued = issued(block.Bytes)
+				a.Issued, a.Issuer = issued(block.Bytes)
 			}
 		}
 		r.list = append(r.list, a)
@@ -228,26 +228,10 @@ func (r *reader) bundle(a *Attached) {
 		a.Hint = k.Hint
 	}
 	if c := b.Material.Chain; c != nil && len(c.Certificates) > 0 {
-		a.Issued = issued(c.Certificates[0].Raw)
+		a.Issued, a.Issuer = issued(c.Certificates[0].Raw)
 	}
 	if c := b.Material.Certificate; c != nil {
-		a.Issued = issued(c.Raw)
+		a.Issued, a.Issuer = issued(c.Raw)
 	}
 	r.open(b.Envelope, a)
-}
-
-// issued tells for whom a certificate was made.
-func issued(der []byte) string {
-	c, err := x509.ParseCertificate(der)
-	if err != nil {
-		return "a certificate that cannot be read"
-	}
-	names := append(append([]string{}, c.EmailAddresses...), c.DNSNames...)
-	for _, u := range c.URIs {
-		names = append(names, u.String())
-	}
-	if len(names) == 0 {
-		return c.Subject.String()
-	}
-	return strings.Join(names, ", ")
 }

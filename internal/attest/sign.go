@@ -1,6 +1,7 @@
 package attest
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -26,6 +27,8 @@ const (
 
 	noteSignature  = "dev.cosignproject.cosign/signature"
 	noteCert       = "dev.sigstore.cosign/certificate"
+	noteChain      = "dev.sigstore.cosign/chain"
+	noteTimestamp  = "dev.sigstore.cosign/rfc3161timestamp"
 	notePredicate  = "predicateType"
 	noteContent    = "dev.sigstore.bundle.content"
 	noteBundleType = "dev.sigstore.bundle.predicateType"
@@ -60,9 +63,10 @@ type bundle struct {
 }
 
 type material struct {
-	PublicKey   *hint  `json:"publicKey,omitempty"`
-	Certificate *cert  `json:"certificate,omitempty"`
-	Chain       *chain `json:"x509CertificateChain,omitempty"`
+	PublicKey   *hint       `json:"publicKey,omitempty"`
+	Certificate *cert       `json:"certificate,omitempty"`
+	Chain       *chain      `json:"x509CertificateChain,omitempty"`
+	Timestamps  *timestamps `json:"timestampVerificationData,omitempty"`
 }
 
 type hint struct {
@@ -77,7 +81,15 @@ type chain struct {
 	Certificates []cert `json:"certificates"`
 }
 
-// Signer signs. *Key is one. Printing one says who signs, and no secret.
+type timestamps struct {
+	List []timestamp `json:"rfc3161Timestamps"`
+}
+
+type timestamp struct {
+	Answer []byte `json:"signedTimestamp"` // TimeStampResp
+}
+
+// Signer signs. *Key is one; one that has no key that others know is Certified. Printing one says who signs, and no secret.
 type Signer interface {
 	fmt.Stringer
 	// Sign signs the SHA-256 of a message by ECDSA with P-256, in ASN.1.
@@ -88,9 +100,9 @@ type Signer interface {
 
 // Attachments signs an image, of which the digest is the subject's, and what is stated about it, for both of cosign's layouts.
 // repository is "HOST/NAME".
-func Attachments(by Signer, digest v1.Hash, repository string, statements ...*Statement) ([]image.Attachment, error) {
+func Attachments(ctx context.Context, by Signer, digest v1.Hash, repository string, statements ...*Statement) ([]image.Attachment, error) {
 	w := writer{by}
-	signature, err := w.signature(digest, repository)
+	signature, err := w.signature(ctx, digest, repository)
 	if err != nil {
 		return nil, err
 	}
@@ -100,18 +112,18 @@ func Attachments(by Signer, digest v1.Hash, repository string, statements ...*St
 		if !s.About(digest) {
 			return nil, fmt.Errorf("sign statement of type %s: it is not about %s", s.PredicateType, digest)
 		}
-		envelope, err := w.envelope(s)
+		envelope, sig, err := w.envelope(s)
 		if err != nil {
 			return nil, err
 		}
 		if s != itself {
-			one, err := tagged(envelope, digest, s.PredicateType)
+			one, err := w.tagged(ctx, envelope, digest, s.PredicateType)
 			if err != nil {
 				return nil, err
 			}
 			list = append(list, one)
 		}
-		one, err := w.referring(envelope, s.PredicateType)
+		one, err := w.referring(ctx, envelope, sig, s.PredicateType)
 		if err != nil {
 			return nil, err
 		}
@@ -124,7 +136,7 @@ func Attachments(by Signer, digest v1.Hash, repository string, statements ...*St
 type writer struct{ by Signer }
 
 // signature signs an image, in the older layout.
-func (w writer) signature(digest v1.Hash, repository string) (image.Attachment, error) {
+func (w writer) signature(ctx context.Context, digest v1.Hash, repository string) (image.Attachment, error) {
 	var p payload
 	p.Critical.Identity.Reference, p.Critical.Image.Digest, p.Critical.Type = repository, digest.String(), payloadKind
 	data, err := json.Marshal(p)
@@ -135,43 +147,42 @@ func (w writer) signature(digest v1.Hash, repository string) (image.Attachment, 
 	if err != nil {
 		return image.Attachment{}, err
 	}
-	return image.Attachment{
-		Tag: tagOf(digest, signatureSuffix), MediaType: mediaPayload, Content: data,
-		Annotations: map[string]string{noteSignature: base64.StdEncoding.EncodeToString(sig)},
-	}, nil
+	notes := map[string]string{noteSignature: base64.StdEncoding.EncodeToString(sig)}
+	return image.Attachment{Tag: tagOf(digest, signatureSuffix), MediaType: mediaPayload, Content: data, Annotations: notes}, w.notes(ctx, notes, sig)
 }
 
-// envelope signs a statement. As cosign's, the signature names no key: who verifies has it.
-func (w writer) envelope(s *Statement) (*dsse.Envelope, error) {
+// envelope signs a statement. As cosign's, the signature names no key: who verifies has it, or a certificate goes along.
+func (w writer) envelope(s *Statement) (e *dsse.Envelope, sig []byte, err error) {
 	body, err := s.Encode()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	sig, err := w.by.Sign(dsse.PAE(payloadType, body))
-	if err != nil {
-		return nil, err
+	if sig, err = w.by.Sign(dsse.PAE(payloadType, body)); err != nil {
+		return nil, nil, err
 	}
 	return &dsse.Envelope{
 		PayloadType: payloadType, Payload: base64.StdEncoding.EncodeToString(body),
 		Signatures: []dsse.Signature{{Sig: base64.StdEncoding.EncodeToString(sig)}},
-	}, nil
+	}, sig, nil
 }
 
 // tagged is a statement in the older layout.
-func tagged(e *dsse.Envelope, digest v1.Hash, kind string) (image.Attachment, error) {
+func (w writer) tagged(ctx context.Context, e *dsse.Envelope, digest v1.Hash, kind string) (image.Attachment, error) {
 	data, err := json.Marshal(e)
 	if err != nil {
 		return image.Attachment{}, fmt.Errorf("attest: %w", err)
 	}
-	return image.Attachment{
-		Tag: tagOf(digest, attestationSuffix), MediaType: mediaEnvelope, Content: data,
-		Annotations: map[string]string{noteSignature: "", notePredicate: kind},
-	}, nil
+	notes := map[string]string{noteSignature: "", notePredicate: kind}
+	return image.Attachment{Tag: tagOf(digest, attestationSuffix), MediaType: mediaEnvelope, Content: data, Annotations: notes}, w.notes(ctx, notes, data)
 }
 
 // referring is a statement in the newer layout.
-func (w writer) referring(e *dsse.Envelope, kind string) (image.Attachment, error) {
-	data, err := json.Marshal(bundle{MediaType: mediaBundle, Material: material{PublicKey: &hint{w.by.Hint()}}, Envelope: e})
+func (w writer) referring(ctx context.Context, e *dsse.Envelope, sig []byte, kind string) (image.Attachment, error) {
+	evidence, err := w.evidence(ctx, sig)
+	if err != nil {
+		return image.Attachment{}, err
+	}
+	data, err := json.Marshal(bundle{MediaType: mediaBundle, Material: evidence, Envelope: e})
 	if err != nil {
 		return image.Attachment{}, fmt.Errorf("attest: %w", err)
 	}

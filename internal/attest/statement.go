@@ -9,7 +9,7 @@
 //
 //	key, err := attest.ParseKey(pem, password)
 //	provenance, err := attest.NewProvenance(subject, attest.Build{…})
-//	attachments, err := attest.Attachments(key, digest, "registry.example/team/service", provenance)
+//	attachments, err := attest.Attachments(ctx, key, digest, "registry.example/team/service", provenance)
 //	err = image.Attach(ctx, img, ref, attachments, image.PushOptions{…})
 //
 //	attached, err := attest.List(ctx, image.OpenRepository(ref, image.PushOptions{…}), img.Hash, public)

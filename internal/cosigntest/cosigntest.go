@@ -44,6 +44,7 @@ type Cosign struct {
 	Name    string   // for tests' names
 	inside  []string // the start of a command line that runs it in its root; nil if it needs none
 	program string
+	env     []string // beside what all have
 }
 
 // New makes both releases available, the older one first.
@@ -66,12 +67,19 @@ func debian(t testing.TB) *Cosign {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Cosign{"debian", inside, "cosign"}
+	return &Cosign{Name: "debian", inside: inside, program: "cosign"}
 }
 
 func current(t testing.TB) *Cosign {
 	t.Helper()
-	return &Cosign{"current", nil, gotool.Build(t, "cosign", "cosign")}
+	return &Cosign{Name: "current", program: gotool.Build(t, "cosign", "cosign")}
+}
+
+// With is the same release with more variables, each NAME=VALUE.
+func (c *Cosign) With(env ...string) *Cosign {
+	with := *c
+	with.env = slices.Concat(c.env, env)
+	return &with
 }
 
 // Command makes a command that runs cosign in a folder, with Password for keys and nothing of the user's, so that it speaks to no service of
@@ -85,7 +93,7 @@ func (c *Cosign) Command(ctx context.Context, dir string, args ...string) *exec.
 	}
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir = dir
-	cmd.Env = []string{"HOME=" + dir, "COSIGN_PASSWORD=" + Password, "PATH=" + os.Getenv("PATH")}
+	cmd.Env = append([]string{"HOME=" + dir, "COSIGN_PASSWORD=" + Password, "PATH=" + os.Getenv("PATH")}, c.env...)
 	return cmd
 }
 

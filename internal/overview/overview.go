@@ -81,6 +81,7 @@ type Attached struct {
 	Signed   string      `json:"signed,omitempty"` // by which of the given keys, by the name that it was given with; "" if by none
 	Hint     string      `json:"hint,omitempty"`   // by what key its signer says that it is signed
 	Issued   string      `json:"issued,omitempty"` // for whom a certificate was made that is with it, unverified
+	Issuer   string      `json:"issuer,omitempty"` // who vouched for that, as the certificate says, unverified
 	Fault    string      `json:"fault,omitempty"`
 }
 
@@ -224,7 +225,7 @@ func (o *Image) attached(ctx context.Context, source Source, keys []Key) error {
 		return err
 	}
 	for _, a := range all {
-		one := Attached{Kind: a.Kind, Type: a.Type, Way: a.Way, Manifest: a.Manifest, Hint: a.Hint, Issued: a.Issued}
+		one := Attached{Kind: a.Kind, Type: a.Type, Way: a.Way, Manifest: a.Manifest, Hint: a.Hint, Issued: a.Issued, Issuer: a.Issuer}
 		if a.Verified() {
 			i := slices.IndexFunc(keys, func(k Key) bool { return k.Equal(a.Key) })
 			one.Signed = keys[i].Name
