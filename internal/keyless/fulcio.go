@@ -46,12 +46,24 @@ type detached struct {
 	} `json:"chain"`
 }
 
-// certify has a key certified, whose SubjectPublicKeyInfo is der.
-func (s *Signer) certify(ctx context.Context, address string, token *Token, der []byte) ([]*x509.Certificate, error) {
+// certify has a key certified, whose SubjectPublicKeyInfo is der. Of whose name the proof is to be follows from the kind of the token's issuer,
+// which its operator set: of the address of mail or, even where there is one, of the subject. So the other is tried where one is refused.
+func (s *Signer) certify(ctx context.Context, address string, token *Token, der []byte) (chain []*x509.Certificate, err error) {
+	for _, subject := range token.subjects {
+		chain, err = s.ask(ctx, address, token, subject, der)
+		var status *statusError
+		if !errors.As(err, &status) || status.code != http.StatusBadRequest {
+			break
+		}
+	}
+	return chain, s.certifyError(ctx, address, token, err)
+}
+
+func (s *Signer) ask(ctx context.Context, address string, token *Token, subject string, der []byte) ([]*x509.Certificate, error) {
 	var request certificateRequest
 	request.Key.Public.Algorithm, request.Key.Public.Content = "ECDSA", string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 	var err error
-	if request.Key.Proof, err = s.Sign([]byte(token.subject)); err != nil {
+	if request.Key.Proof, err = s.Sign([]byte(subject)); err != nil {
 		return nil, err
 	}
 	body, err := json.Marshal(request)
@@ -60,11 +72,10 @@ func (s *Signer) certify(ctx context.Context, address string, token *Token, der 
 	}
 	header := http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json"}, "Authorization": {"Bearer " + token.raw}}
 	answer, err := s.client.post(ctx, strings.TrimRight(address, "/")+"/api/v2/signingCert", header, body, maxCertificates)
-	var chain []*x509.Certificate
-	if err == nil {
-		chain, err = s.certified(answer)
+	if err != nil {
+		return nil, err
 	}
-	return chain, s.certifyError(ctx, address, token, err)
+	return s.certified(answer)
 }
 
 // certifyError is the error of asking for a certificate.
@@ -83,7 +94,7 @@ func (s *Signer) certifyError(ctx context.Context, address string, token *Token,
 	switch status.code {
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
 		return &TokenError{
-			fmt.Sprintf("%s refuses that of %s by %s: %v", address, token.subject, token.issuer, status),
+			fmt.Sprintf("%s refuses that of %s by %s: %v", address, token.of(), token.issuer, status),
 			"is it of an issuer, and for an audience, that the server knows, and has it not expired? Get a new one, and run this again: what is built is not built again",
 		}
 	}

@@ -175,6 +175,7 @@ type fake struct {
 	headers  []http.Header
 
 	template func(*x509.Certificate) // alters the certificate before it is signed
+	subject  string                  // of whose name the proof is to be
 	public   crypto.PublicKey        // for whom it is; nil: who asks
 	above    *x509.Certificate       // what comes after it; nil: the root
 	certify  http.HandlerFunc        // in place of an answer
@@ -185,7 +186,7 @@ type fake struct {
 }
 
 func newFake(t testing.TB) *fake {
-	f := &fake{t: t, asked: map[string]int{}}
+	f := &fake{t: t, asked: map[string]int{}, subject: "ann@mail.example"}
 	var err error
 	if f.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 		t.Fatal(err)
@@ -251,8 +252,9 @@ func (f *fake) giveCertificate(w http.ResponseWriter, req *http.Request) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	if sum := sha256.Sum256([]byte("ann@mail.example")); !ecdsa.VerifyASN1(key.(*ecdsa.PublicKey), sum[:], request.PublicKeyRequest.ProofOfPossession) {
-		f.t.Error("the proof of possession is not one")
+	if sum := sha256.Sum256([]byte(f.subject)); !ecdsa.VerifyASN1(key.(*ecdsa.PublicKey), sum[:], request.PublicKeyRequest.ProofOfPossession) {
+		status(http.StatusBadRequest, "the signature could not be verified")(w, req)
+		return
 	}
 	if f.public != nil {
 		key = f.public
@@ -361,6 +363,8 @@ func TestFalseAuthorities(t *testing.T) {
 		tries int // of what went wrong
 	}{
 		{"all is well", func(*fake) {}, "", "", 1},
+		{"a subject that is no address", func(f *fake) { f.subject = "7" }, "", "", 2},
+		{"a subject that the token does not have", func(f *fake) { f.subject = "8" }, "refuses that of ann@mail.example", "Get a new one", 2},
 		{"another key", func(f *fake) { f.public = &other.PublicKey }, "get certificate from https://fulcio.example: its certificate is for another key", "look at what answers there", 1},
 		{"expired", func(f *fake) {
 			f.template = func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Second) }
@@ -397,8 +401,8 @@ func TestFalseAuthorities(t *testing.T) {
 		{"fails, and repeats the token", func(f *fake) { f.certify = status(500, "what is "+token) }, "HTTP status 500 (Internal Server Error)", "the fault is", 3},
 		{"fails, and repeats a part of the token", func(f *fake) { f.certify = status(500, `{"message":"what is `+second+`"}`) }, "HTTP status 500 (Internal Server Error)", "the fault is", 3},
 		{"refuses, and repeats the token", func(f *fake) { f.certify = status(401, `{"message":"bad", "token":"`+token+`"}`) }, "refuses that of ann@mail.example by https://issuer.example: HTTP status 401 (Unauthorized)", "Get a new one", 1},
-		{"controls a terminal", func(f *fake) { f.certify = status(400, "\x1b[2J") }, "HTTP status 400 (Bad Request)", "Get a new one", 1},
-		{"talks much", func(f *fake) { f.certify = status(400, strings.Repeat("much ", 1000)) }, "much …\"", "Get a new one", 1},
+		{"controls a terminal", func(f *fake) { f.certify = status(400, "\x1b[2J") }, "HTTP status 400 (Bad Request)", "Get a new one", 2},
+		{"talks much", func(f *fake) { f.certify = status(400, strings.Repeat("much ", 1000)) }, "much …\"", "Get a new one", 2},
 		{"redirects", func(f *fake) {
 			f.certify = func(w http.ResponseWriter, req *http.Request) {
 				http.Redirect(w, req, "https://other.example/", http.StatusTemporaryRedirect)
@@ -528,7 +532,7 @@ func FuzzAnswers(f *testing.F) {
 		write := func(data []byte) http.HandlerFunc {
 			return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(data) }
 		}
-		a := &fake{t: t, asked: map[string]int{}, root: good.root, key: good.key, certify: write(certificates)}
+		a := &fake{t: t, asked: map[string]int{}, root: good.root, key: good.key, subject: good.subject, certify: write(certificates)}
 		if err := a.sign(); !errors.As(err, new(*keyless.Error)) {
 			t.Errorf("certificates: %v", err)
 		}

@@ -15,10 +15,10 @@ const MaxToken = 32 << 10
 
 // Token is an identity token (OpenID Connect Core 1, section 2). Printing it tells nothing of it but whom it is of.
 type Token struct {
-	raw     string
-	issuer  string
-	subject string    // whose name the key has to sign, to show that it is not somebody else's
-	expires time.Time // zero if it does not say
+	raw      string
+	issuer   string
+	subjects []string  // whom it is of; the key has to sign one of them, to show that it is not somebody else's
+	expires  time.Time // zero if it does not say
 }
 
 const getToken = "have its issuer give one for this run, with the audience that the certificate authority wants"
@@ -54,11 +54,13 @@ func ParseToken(data []byte) (*Token, error) {
 	if err := json.Unmarshal(body, &claims); err != nil { // which may repeat what is in it
 		return nil, &TokenError{"what it claims is not JSON, or not of an identity token", getToken}
 	}
-	t := &Token{raw: raw, issuer: claims.Issuer, subject: claims.Subject}
-	if claims.Email != "" { // of whom Fulcio's issuers of kind "email" make certificates; other kinds do not give one
-		t.subject = claims.Email
+	t := &Token{raw: raw, issuer: claims.Issuer}
+	for _, subject := range []string{claims.Email, claims.Subject} {
+		if subject != "" {
+			t.subjects = append(t.subjects, subject)
+		}
 	}
-	if t.issuer == "" || t.subject == "" {
+	if t.issuer == "" || len(t.subjects) == 0 {
 		return nil, &TokenError{"it does not claim who it is of, or who says so", getToken}
 	}
 	if e := claims.Expires; e != nil && *e > 0 && *e < math.MaxInt32*1000 {
@@ -67,9 +69,12 @@ func ParseToken(data []byte) (*Token, error) {
 	return t, nil
 }
 
+// of is whom it is of, for people.
+func (t *Token) of() string { return t.subjects[0] }
+
 // String hides the token.
 func (t *Token) String() string {
-	return fmt.Sprintf("identity token of %s by %s", t.subject, t.issuer)
+	return fmt.Sprintf("identity token of %s by %s", t.of(), t.issuer)
 }
 
 // GoString hides the token.
@@ -80,7 +85,7 @@ func (t *Token) Valid(now time.Time) error {
 	if t.expires.IsZero() || now.Before(t.expires) {
 		return nil
 	}
-	return &TokenError{fmt.Sprintf("that of %s expired at %s", t.subject, t.expires.Format(time.RFC3339)), "get a new one, and run this again: what is built is not built again"}
+	return &TokenError{fmt.Sprintf("that of %s expired at %s", t.of(), t.expires.Format(time.RFC3339)), "get a new one, and run this again: what is built is not built again"}
 }
 
 // in tells whether a text has any part of the token.
