@@ -26,7 +26,10 @@ import (
 )
 
 // trust is whom a cosign is to believe.
-type trust struct{ identity, issuer, roots, stamps string }
+type trust struct {
+	identity, issuer    string
+	root, chain, stamps string // files with certificates
+}
 
 // layout is one of cosign's, with the options by which it is verified without a network.
 type layout struct {
@@ -42,17 +45,17 @@ func keylessLayouts(dir string, current *cosigntest.Cosign) []layout {
 	}
 	return []layout{
 		{"tags", func(_ *testing.T, w trust) []string {
-			return common(w, "--new-bundle-format=false", "--ca-roots", w.roots, "--timestamp-certificate-chain", w.stamps)
+			return common(w, "--new-bundle-format=false", "--ca-roots", w.root, "--timestamp-certificate-chain", w.stamps)
 		}, false},
 		{"tags, with a chain", func(_ *testing.T, w trust) []string {
-			return common(w, "--new-bundle-format=false", "--certificate-chain", w.roots, "--timestamp-certificate-chain", w.stamps)
+			return common(w, "--new-bundle-format=false", "--certificate-chain", w.chain, "--timestamp-certificate-chain", w.stamps)
 		}, true},
 		{"bundles", func(t *testing.T, w trust) []string {
-			file := filepath.Join(dir, filepath.Base(w.roots)+"-"+filepath.Base(w.stamps)+".json")
+			file := filepath.Join(dir, filepath.Base(w.chain)+"-"+filepath.Base(w.stamps)+".json")
 			if _, err := os.Stat(file); err == nil {
 				return common(w, "--new-bundle-format=true", "--trusted-root", file)
 			}
-			current.Run(t, dir, "trusted-root", "create", "--out", file, "--fulcio", "url=https://fulcio.example,certificate-chain="+w.roots, "--tsa", "url=https://time.example,certificate-chain="+w.stamps)
+			current.Run(t, dir, "trusted-root", "create", "--out", file, "--fulcio", "url=https://fulcio.example,certificate-chain="+w.chain, "--tsa", "url=https://time.example,certificate-chain="+w.stamps)
 			return common(w, "--new-bundle-format=true", "--trusted-root", file)
 		}, false},
 	}
@@ -125,17 +128,17 @@ func TestImageIsSignedWithoutAKey(t *testing.T) {
 		}
 	}
 
-	right := trust{"ann@mail.example", authority.URL, authority.Roots, authority.TimestampChain}
-	strangeRoots, strangeStamps := strangers(t, dir)
+	right := trust{"ann@mail.example", authority.URL, authority.Root, authority.Chain, authority.TimestampChain}
+	stranger, strangeStamps := strangers(t, dir)
 	wrong := map[string]trust{
-		"another identity":   {"bob@mail.example", right.issuer, right.roots, right.stamps},
-		"another issuer":     {right.identity, "https://issuer.example", right.roots, right.stamps},
-		"other roots":        {right.identity, right.issuer, strangeRoots, right.stamps},
-		"another one's time": {right.identity, right.issuer, right.roots, strangeStamps},
+		"another identity":   {"bob@mail.example", right.issuer, right.root, right.chain, right.stamps},
+		"another issuer":     {right.identity, "https://issuer.example", right.root, right.chain, right.stamps},
+		"other roots":        {right.identity, right.issuer, stranger, stranger, right.stamps},
+		"another one's time": {right.identity, right.issuer, right.root, right.chain, strangeStamps},
 	}
 	// The older release asks a service of others for what the file of roots has too, unless it is told of it; and it does not look for bundles of
 	// an image's own signature, but takes what is under the tag.
-	older := cosigns[0].With("SIGSTORE_ROOT_FILE="+right.roots, "SIGSTORE_TSA_CERTIFICATE_FILE="+right.stamps)
+	older := cosigns[0].With("SIGSTORE_ROOT_FILE="+right.root, "SIGSTORE_TSA_CERTIFICATE_FILE="+right.stamps)
 	accepts := func(c *cosigntest.Cosign, l layout, w trust, command string, more ...string) error {
 		if c == cosigns[0] && l.name == "bundles" {
 			c = older

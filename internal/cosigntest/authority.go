@@ -2,16 +2,22 @@ package cosigntest
 
 import (
 	"bytes"
-	"encoding/json"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
+	"slices"
 	"testing"
 	"time"
 
@@ -29,7 +35,8 @@ type Authority struct {
 	Timestamp string // address that takes requests
 
 	// Files with certificates in PEM.
-	Roots          string // Fulcio's
+	Root           string // Fulcio's, alone
+	Chain          string // the one between Fulcio and its root, then that
 	TimestampChain string // the timestamp authority's, its own first
 }
 
@@ -46,7 +53,7 @@ func NewAuthority(t testing.TB) *Authority {
 		t.Fatal(err)
 	}
 	a, dir := &Authority{Issuer: NewIssuer(t)}, t.TempDir()
-	a.Roots, a.TimestampChain = filepath.Join(dir, "roots.pem"), filepath.Join(dir, "timestamp.pem")
+	a.Root, a.Chain, a.TimestampChain = filepath.Join(dir, "root.pem"), filepath.Join(dir, "chain.pem"), filepath.Join(dir, "timestamp.pem")
 	a.fulcio(t, dir)
 	a.timestamps(t, dir)
 	return a
@@ -61,17 +68,47 @@ func (a *Authority) fulcio(t testing.TB, dir string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(socket) })
+	key := a.keys(t, dir)
 	port, grpc := freePort(t), freePort(t)
 	a.Fulcio = "http://127.0.0.1:" + port
-	serve(t, dir, program, "serve", "--ca", "ephemeralca", "--ct-log-url", "", "--config-path", config, "--host", "127.0.0.1", "--port", port,
+	serve(t, dir, program, "serve", "--ca", "fileca", "--fileca-cert", a.Chain, "--fileca-key", key, "--fileca-key-passwd", Password, "--fileca-watch=false", "--ct-log-url", "", "--config-path", config, "--host", "127.0.0.1", "--port", port,
 		"--grpc-host", "127.0.0.1", "--grpc-port", grpc, "--metrics-port", "0", "--legacy-unix-domain-socket", filepath.Join(socket, "s"), "--log_type", "prod")
-	var bundle struct {
-		Chains []struct{ Certificates []string }
+	get(t, a.Fulcio+"/api/v2/trustBundle")
+}
+
+// keys makes Fulcio's keys and certificates, and returns the file with the key that it signs with.
+func (a *Authority) keys(t testing.TB, dir string) string {
+	t.Helper()
+	var keys [2]*ecdsa.PrivateKey
+	for i := range keys {
+		var err error
+		if keys[i], err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := json.Unmarshal(get(t, a.Fulcio+"/api/v2/trustBundle"), &bundle); err != nil || len(bundle.Chains) != 1 {
-		t.Fatalf("Fulcio's certificates: %v, %v", bundle, err)
+	root := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "root of a test"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, SubjectKeyId: []byte{1},
 	}
-	write(t, a.Roots, []byte(strings.Join(bundle.Chains[0].Certificates, "")))
+	between := *root
+	between.SerialNumber, between.Subject, between.SubjectKeyId, between.ExtKeyUsage = big.NewInt(2), pkix.Name{CommonName: "Fulcio of a test"}, []byte{2}, []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}
+	var list [2][]byte
+	for i, c := range []*x509.Certificate{root, &between} {
+		der, err := x509.CreateCertificate(rand.Reader, c, root, &keys[i].PublicKey, keys[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		list[i] = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	}
+	write(t, a.Root, list[0])
+	write(t, a.Chain, slices.Concat(list[1], list[0]))
+	der, err := x509.MarshalPKCS8PrivateKey(keys[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "fulcio.key")
+	write(t, file, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	return file
 }
 
 func (a *Authority) timestamps(t testing.TB, dir string) {

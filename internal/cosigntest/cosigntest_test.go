@@ -34,7 +34,7 @@ func TestTools(t *testing.T) {
 // Each authority has certificates of its own.
 func TestAuthority(t *testing.T) {
 	a := cosigntest.NewAuthority(t)
-	for _, file := range []string{a.Roots, a.TimestampChain} {
+	for _, file := range []string{a.Root, a.Chain, a.TimestampChain} {
 		if data, err := os.ReadFile(file); err != nil || !strings.HasPrefix(string(data), "-----BEGIN CERTIFICATE-----") {
 			t.Errorf("%s has %s, %v", file, data, err)
 		}
