@@ -211,7 +211,7 @@ func TestImageIsSignedWithoutAKey(t *testing.T) {
 
 // Who cannot sign pushes nothing.
 func TestImageThatCannotBeSignedIsNotPushed(t *testing.T) {
-	authority := cosigntest.NewAuthority(t)
+	authority, dir := cosigntest.NewAuthority(t), t.TempDir()
 	repository := registryServer(t, imagetest.New(t), "") + "/team/hello"
 	for _, c := range []struct {
 		token, fulcio, timestamp string
@@ -222,8 +222,9 @@ func TestImageThatCannotBeSignedIsNotPushed(t *testing.T) {
 		{authority.Token(t, "ann@mail.example", time.Hour), authority.Timestamp, authority.Timestamp, "get certificate from " + authority.Timestamp + ": HTTP status 404", exitEnvironment},
 		{authority.Token(t, "ann@mail.example", time.Hour), authority.Fulcio, authority.Fulcio, "get timestamp from " + authority.Fulcio + ": HTTP status 404", exitEnvironment},
 	} {
-		cmd := headwater(t.Context(), t, "image", "--store", sharedStore(t), "../../examples/hello", "--push", repository, "--sign", "keyless", "--fulcio", c.fulcio, "--timestamp", c.timestamp)
-		cmd.Env = append(os.Environ(), tokenVariable+"="+c.token)
+		writeFile(t, dir, "token", c.token+"\n")
+		cmd := headwater(t.Context(), t, "image", "--store", sharedStore(t), "../../examples/hello", "--push", repository,
+			"--sign", "keyless", "--identity-token", filepath.Join(dir, "token"), "--fulcio", c.fulcio, "--timestamp", c.timestamp)
 		said, err := cmd.CombinedOutput()
 		if err == nil || cmd.ProcessState.ExitCode() != c.exit || !strings.Contains(string(said), c.want) || !strings.Contains(string(said), "hint: ") {
 			t.Errorf("%v\n%s", err, said)

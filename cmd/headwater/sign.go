@@ -92,7 +92,10 @@ func (a *app) readSigner(o signOptions) (func(context.Context) (attest.Signer, e
 		return nil, nil
 	}
 	key, err := a.readKey(o.key)
-	return func(context.Context) (attest.Signer, error) { return key, nil }, err
+	if err != nil {
+		return nil, err
+	}
+	return func(context.Context) (attest.Signer, error) { return key, nil }, nil
 }
 
 // readKey reads a key to sign with out of a file, or, env://NAME, out of a variable.

@@ -18,6 +18,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -147,6 +148,7 @@ func serve(t testing.TB, dir, program string, args ...string) {
 	var said bytes.Buffer
 	cmd := exec.Command(program, args...)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, []string{"HOME=" + dir, "PATH=" + os.Getenv("PATH")}, &said, &said
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // or a test that is killed would leave the port taken
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
