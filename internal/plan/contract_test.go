@@ -273,6 +273,21 @@ func TestHealthRoute(t *testing.T) {
 	}
 }
 
+// A route that is seen from another one is whole where one beside it is: a proxy in front asks for that.
+func TestHealthRouteBeside(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ proxy, want string }{
+		"one is asked for":  {"r.Path(\"/-/health/live/\").Handler(x)\n", "/-/health/ready/"},
+		"none is asked for": {"r.Path(\"/ping\").Handler(x)\n", "/ping"},
+	} {
+		p := planned(t, "Dockerfile", "FROM debian\nCOPY run /run.sh\nCMD [\"/run.sh\"]\nEXPOSE 8080\n", "run", "", "proxy/routes.go", c.proxy,
+			"app/urls.py", "path(\"-/health/live/\", x)\npath(\"-/health/ready/\", x)\n")
+		if got := p.Recipe.Package.Processes["server"].Health; got != c.want {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
 // A router may know a path with its slash at the end alone.
 func TestHealthRouteWithASlash(t *testing.T) {
 	t.Parallel()

@@ -119,12 +119,35 @@ func (t *Tree) sources(ends []string) iter.Seq2[string, []byte] {
 func (t *Tree) findHealthRoutes() healthRoutes {
 	rank := map[string]int{}
 	where := map[string]Evidence{}
+	add := func(r string, e Evidence) {
+		if _, ok := rank[r]; !ok {
+			rank[r], where[r] = routeRank(r), e
+		}
+	}
+	relative := map[string]map[string]Evidence{} // by file: routes without a slash are seen from another one
 	for f, data := range t.sources(sourceTypes()) {
 		for line, r := range routes(data) {
-			if _, ok := rank[r]; !ok {
-				rank[r] = routeRank(r)
-				where[r] = Evidence{File: f, Line: line, Rule: "a route named for it"}
+			e := Evidence{File: f, Line: line, Rule: "a route named for it"}
+			if strings.HasPrefix(r, "/") {
+				add(r, e)
+				continue
 			}
+			if relative[f] == nil {
+				relative[f] = map[string]Evidence{}
+			}
+			if _, ok := relative[f]["/"+r]; !ok {
+				relative[f]["/"+r] = e
+			}
+		}
+	}
+	for _, f := range slices.Sorted(maps.Keys(relative)) {
+		here := relative[f]
+		top := func(r string) bool { _, ok := rank[r]; return ok }
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(here)), top) {
+			continue
+		}
+		for _, r := range slices.Sorted(maps.Keys(here)) { // one of them is asked for elsewhere as a whole: these are seen from the top
+			add(r, here[r])
 		}
 	}
 	found := healthRoutes{routes: slices.Sorted(maps.Keys(rank)), where: where}
@@ -139,7 +162,7 @@ func (t *Tree) findHealthRoutes() healthRoutes {
 	return found
 }
 
-// routes gives the whole routes of a source text that are named for health, with their lines. Searching plain words first is what makes
+// routes gives the routes of a source text that are named for health, with their lines; those that begin with a slash are whole. Searching plain words first is what makes
 // it quick: few lines have one.
 func routes(data []byte) iter.Seq2[int, string] {
 	return func(yield func(int, string) bool) {
@@ -159,8 +182,7 @@ func routes(data []byte) iter.Seq2[int, string] {
 			line += bytes.Count(data[counted:begin], []byte("\n"))
 			counted = begin
 			for _, m := range routePattern.FindAllSubmatch(data[begin:end], -1) {
-				// One without a slash is seen from another route, which is not known.
-				if r := string(m[1]); strings.HasPrefix(r, "/") && !yield(line, r) {
+				if !yield(line, string(m[1])) {
 					return
 				}
 			}
