@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -101,7 +102,7 @@ func (s *Signer) certifyError(ctx context.Context, address string, token *Token,
 	return s.fail("certificate", address, err)
 }
 
-// said is what a server says of an error, as far as it can be shown: on a line, and never with the token in it.
+// said is what a server says of an error, as far as it can be shown: on a line, and never with the token in it, or what may be a piece of one.
 func said(answer string, token *Token) string {
 	var status struct{ Message string } // google.rpc.Status
 	text := answer
@@ -111,7 +112,7 @@ func said(answer string, token *Token) string {
 	if token != nil && (token.in(text) || token.in(answer)) {
 		return ""
 	}
-	text = strings.TrimSpace(text)
+	text = regexp.MustCompile(`[A-Za-z0-9_-]{32,}`).ReplaceAllString(strings.TrimSpace(text), "…")
 	if strings.ContainsFunc(text, func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }) {
 		return ""
 	}

@@ -400,6 +400,7 @@ func TestFalseAuthorities(t *testing.T) {
 		}, "", "", 2},
 		{"fails, and repeats the token", func(f *fake) { f.certify = status(500, "what is "+token) }, "HTTP status 500 (Internal Server Error)", "the fault is", 3},
 		{"fails, and repeats a part of the token", func(f *fake) { f.certify = status(500, `{"message":"what is `+second+`"}`) }, "HTTP status 500 (Internal Server Error)", "the fault is", 3},
+		{"fails, and repeats a piece of the token", func(f *fake) { f.certify = status(500, "what is "+second[:40]+" for") }, `(Internal Server Error): "what is … for"`, "the fault is", 3},
 		{"refuses, and repeats the token", func(f *fake) { f.certify = status(401, `{"message":"bad", "token":"`+token+`"}`) }, "refuses that of ann@mail.example by https://issuer.example: HTTP status 401 (Unauthorized)", "Get a new one", 1},
 		{"controls a terminal", func(f *fake) { f.certify = status(400, "\x1b[2J") }, "HTTP status 400 (Bad Request)", "Get a new one", 2},
 		{"talks much", func(f *fake) { f.certify = status(400, strings.Repeat("much ", 1000)) }, "much …\"", "Get a new one", 2},
