@@ -97,7 +97,7 @@ func goneHint(gone []goneError) string {
 		return hintOf(gone[0])
 	}
 	var b strings.Builder
-	b.WriteString("where you have another place for these, name it in headwater.yaml: an address, a file beside the recipe, or another version (of npm and\nPython packages), then run headwater lock; a mirror that still has them can be named in registries.yaml\n\n  replace:")
+	b.WriteString("where you have another place for these, name it in headwater.yaml: an address, a file beside the recipe, or another version (of npm and\nPython packages and Go modules), then run headwater lock; a mirror that still has them can be named in registries.yaml\n\n  replace:")
 	for _, key := range keys {
 		files := map[string]bool{}
 		var one artifact.Artifact
@@ -113,7 +113,7 @@ func goneHint(gone []goneError) string {
 		}
 		fmt.Fprintf(&b, "\n    %s: {file: \"gone/%s\"}", yamlKey(key), file)
 		switch one.Ecosystem {
-		case artifact.NPM, artifact.PyPI:
+		case artifact.NPM, artifact.PyPI, artifact.Go:
 			b.WriteString("  # or {version: …}, {url: …}")
 		default:
 			b.WriteString("  # or {url: …}")

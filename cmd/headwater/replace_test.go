@@ -233,7 +233,7 @@ dependencies = [{ name = "moon" }]
   npm flow 2.0.0 (flow-2.0.0.tgz): HTTP status 404 (Not Found) at URL/flow/-/flow-2.0.0.tgz (npm_config_registry)
   pypi moon 3.0 (moon-3.0-py3-none-any.whl): HTTP status 404 (Not Found) at URL/simple/moon/ (PIP_INDEX_URL), URL/moon-3.0-py3-none-any.whl (upstream's lock)
 hint: where you have another place for these, name it in headwater.yaml: an address, a file beside the recipe, or another version (of npm and
-Python packages), then run headwater lock; a mirror that still has them can be named in registries.yaml
+Python packages and Go modules), then run headwater lock; a mirror that still has them can be named in registries.yaml
 
   replace:
     npm:ebb@1.0.0: {file: "gone/ebb-1.0.0.tgz"}  # or {version: …}, {url: …}
@@ -297,9 +297,12 @@ Python packages), then run headwater lock; a mirror that still has them can be n
 }
 
 // goModule is a module's zip and go.mod as a proxy has them, and its lines of go.sum.
-func goModule(t *testing.T, path, version, note string) (archive, mod []byte, sums string) {
+func goModule(t *testing.T, path, version, note string, requires ...string) (archive, mod []byte, sums string) {
 	t.Helper()
-	mod = []byte("module " + path + "\n")
+	mod = []byte("module " + path + "\n\ngo 1.24\n")
+	for _, r := range requires {
+		mod = append(mod, "\nrequire "+r+"\n"...)
+	}
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
 	for _, f := range [][2]string{{"go.mod", string(mod)}, {"m.go", "package m\n\nconst Note = \"" + note + "\"\n"}} {
@@ -347,7 +350,7 @@ func TestGoneModules(t *testing.T) {
 	code, text := failure(t, "lock", "--store", store, dir)
 	for _, want := range []string{
 		"4 artifacts are gone:\n  go tide.example/neap v1.0.0 (v1.0.0.mod): HTTP status 404 (Not Found) at " + s.URL + "/tide.example/neap/@v/v1.0.0.mod (GOPROXY)\n",
-		"\n    go:tide.example/neap@v1.0.0: {file: \"gone/{file}\"}  # or {url: …}\n    go:tide.example/spring@v1.1.0: {file: \"gone/{file}\"}  # or {url: …}\n",
+		"\n    go:tide.example/neap@v1.0.0: {file: \"gone/{file}\"}  # or {version: …}, {url: …}\n    go:tide.example/spring@v1.1.0: {file: \"gone/{file}\"}  # or {version: …}, {url: …}\n",
 	} {
 		if code != exitEnvironment || !strings.Contains(text, want) {
 			t.Errorf("exit code %d; want it to say %s\n%s", code, want, text)
@@ -377,6 +380,34 @@ func TestGoneModules(t *testing.T) {
 	out, err = exec.CommandContext(t.Context(), filepath.Join(store, outputOf(t, dir, "server"), "bin/tide")).CombinedOutput()
 	if diff := cmp.Diff(note+" mended\n"+note+" rebuilt\n", string(out)); diff != "" || err != nil {
 		t.Errorf("after the file is another, the program printed %v %s", err, diff)
+	}
+
+	// Other versions: newer ones, of which one requires the other; then an older one.
+	for version, requires := range map[string][]string{"neap/@v/v1.0.1": {"tide.example/spring v1.2.0"}, "spring/@v/v1.2.0": nil, "spring/@v/v1.0.9": nil} {
+		name, v, _ := strings.Cut(version, "/@v/")
+		archive, mod, _ := goModule(t, "tide.example/"+name, v, name+" "+v+note, requires...)
+		s.put("/tide.example/"+version+".zip", archive)
+		s.put("/tide.example/"+version+".mod", mod)
+	}
+	for _, versions := range [][2]string{{"v1.0.1", "v1.2.0"}, {"", "v1.0.9"}} {
+		want := note + " mended"
+		if versions[0] != "" {
+			want = "neap " + versions[0] + note
+			r.Replace["go:tide.example/neap@v1.0.0"] = recipe.Replacement{Version: versions[0]}
+		} else {
+			r.Replace["go:tide.example/neap@v1.0.0"] = recipe.Replacement{File: "gone/{file}"}
+		}
+		r.Replace["go:tide.example/spring@v1.1.0"] = recipe.Replacement{Version: versions[1]}
+		writeRecipe(t, dir, r)
+		_, warned := output(t, "lock", "--store", store, dir)
+		if !strings.Contains(warned, "replaced: go tide.example/spring v1.1.0: version "+versions[1]+" (") {
+			t.Errorf("locking says\n%s", warned)
+		}
+		output(t, "build", "--store", store, dir)
+		out, err := exec.CommandContext(t.Context(), filepath.Join(store, outputOf(t, dir, "server"), "bin/tide")).CombinedOutput()
+		if diff := cmp.Diff(want+"\nspring "+versions[1]+note+"\n", string(out)); diff != "" || err != nil {
+			t.Errorf("with %v the program printed %v %s", versions, err, diff)
+		}
 	}
 }
 

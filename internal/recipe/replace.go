@@ -168,9 +168,11 @@ func (c *checker) replacement(key string, r Replacement) {
 	}
 	eco := named.Ecosystem
 	switch {
-	case r.Version != "" && eco != artifact.NPM && eco != artifact.PyPI:
-		c.addf(at+".version", "another version can stand in for npm and Python packages alone: name a url or a file with the same bytes, or change the upstream's lock")
-	case r.Version != "" && r.Version == named.Version && eco == artifact.NPM: // of a Python package from a git repository, the registry may have the same version
+	case r.Version != "" && eco != artifact.NPM && eco != artifact.PyPI && eco != artifact.Go:
+		c.addf(at+".version", "another version can stand in for npm and Python packages and Go modules alone: name a url or a file with the same bytes, or change the upstream's lock")
+	case r.Version != "" && named.File != "" && eco == artifact.Go:
+		c.addf(at+".version", "is of all of a module: leave /%s away", named.File)
+	case r.Version != "" && r.Version == named.Version && eco != artifact.PyPI: // of a Python package from a git repository, the registry may have the same version
 		c.addf(at+".version", "is the same version")
 	case r.Source != "" && eco != artifact.PyPI:
 		c.addf(at+".source", "is for Python projects")

@@ -26,6 +26,6 @@ func (d *deriver) component(cache *dag.Node) (*dag.Node, error) {
 	return d.Build(ecosystem.Build{
 		Mounts: append(mounts, d.tools()...), Env: env,
 		// The time of the last trim is now, else the go command would go through the cache for what is old.
-		Prepare: d.prelude() + "printf %s \"$EPOCHSECONDS\" >\"$GOCACHE/trim.txt\"\n" + d.resum, Commands: []string{build.String()},
+		Prepare: d.prelude() + "printf %s \"$EPOCHSECONDS\" >\"$GOCACHE/trim.txt\"\n" + d.swap, Commands: []string{build.String()},
 	})
 }

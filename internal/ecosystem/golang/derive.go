@@ -81,7 +81,7 @@ type deriver struct {
 	toolchain *dag.Node // nil where the root has Go
 	std       *dag.Node
 	modules   *dag.Node // nil where no module is needed, or all are vendored
-	resum     string    // bash: gives the go.sum files the sums of what stands in for modules, "" if nothing does
+	swap      string    // bash: writes what stands in for modules into go.mod and go.sum files, "" if nothing does
 }
 
 func newDeriver(r ecosystem.DeriveRequest) (*deriver, error) {
@@ -117,30 +117,6 @@ func newDeriver(r ecosystem.DeriveRequest) (*deriver, error) {
 	d.o = o
 	d.imports, err = d.m.imports(fsys, dir, o, d.goVersion, r.Component.Env)
 	return d, err
-}
-
-// standIns has the sums of what stands in for modules, in place of those of the go.sum files.
-func (d *deriver) standIns() error {
-	noted, err := readData(d.Lock)
-	if err != nil || len(noted.Sums) == 0 {
-		return err
-	}
-	var edits strings.Builder
-	for i, s := range d.m.Sums {
-		sum, ok := noted.Sums[s.line()]
-		if !ok {
-			continue
-		}
-		old := strings.ReplaceAll(s.line()+" "+s.Hash, ".", `\.`) // what else there is in such a line means itself
-		edits.WriteString(" -e " + dag.Quote("s|^"+old+"|"+s.line()+" "+sum+"|"))
-		d.m.Sums[i].Hash = sum
-	}
-	for _, file := range slices.Sorted(maps.Keys(d.m.SumFiles)) {
-		if edits.Len() > 0 && !d.m.SumFiles[file].IsZero() {
-			d.resum += "sed -i" + edits.String() + " " + dag.Quote(path.Join(d.SourceTop(), file)) + "\n"
-		}
-	}
-	return nil
 }
 
 // env is what all that compiles sees, of which the recipe's environment is a part.
@@ -308,7 +284,7 @@ func (d *deriver) makeDeps() (*dag.Node, error) {
 		Kind: dag.Deps, Name: "go-dependencies", Title: "compiled dependencies of " + d.Name, Component: d.Name, Root: d.Root,
 		Mounts: append(mounts, d.tools()...), Inputs: []*dag.Node{d.std}, Env: env,
 		Files:  map[string]string{"imports": strings.Join(d.imports, "\n") + "\n", "missing": missing.String()},
-		Script: d.prelude() + d.resum + depsScript + sealScript,
+		Script: d.prelude() + d.swap + depsScript + sealScript,
 	})
 }
 

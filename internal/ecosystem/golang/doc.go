@@ -13,7 +13,8 @@
 // What is locked is every module zip and every go.mod that go.sum (and go.work.sum) names, each checked against its sum. Go
 // asks for some of them only to tell that an import is not ambiguous, so which ones a build needs is Go's to say; leaving one
 // out would save a download and could fail a build. A vendor folder takes the place of all of them. Where the recipe has other bytes in
-// a module's place, the lock has their sum, and builds see it in the go.sum files.
+// a module's place, the lock has their sum, and builds see it in the go.sum files. Where it has another version, builds see that in go.mod
+// and go.work too: what the version requires beyond go.sum has to be replaced as well.
 //
 // The component's source is parsed for imports under the component's build constraints. Packages that exist only during the
 // build, such as a generated client laid in by "uses", cannot be parsed: what they import and nothing else does is compiled

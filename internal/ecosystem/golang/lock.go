@@ -136,13 +136,25 @@ func (Golang) Lock(ctx context.Context, r ecosystem.LockRequest) (lock.Component
 				list[i], err = lock.Artifact{}, nil // most likely nothing needs it; what does, the go command says
 			}
 		}()
-		a, err := s.artifact()
+		named, err := s.artifact()
 		if err != nil {
 			return err
 		}
-		by, _ := r.Replacing(a)
+		by, _ := r.Replacing(named)
+		want, err := m.standIn(s, by)
+		if err != nil {
+			return err
+		}
+		a, err := want.artifact()
+		if err != nil {
+			return err
+		}
+		instead := lock.Instead{Sum: s.Hash}
+		if want.Module != s.Module {
+			instead.Version = s.Module.Version
+		}
 		old, ok := known[a.Ref()]
-		ok = ok && old.By == by && (old.Instead == lock.Instead{} || old.Instead.Sum == s.Hash && before.Sums[s.line()] != "")
+		ok = ok && old.By == by && (instead.Version == "" && old.Instead == lock.Instead{} || old.Instead == instead && before.Sums[s.line()] != "")
 		if ok && trust {
 			list[i], others[i] = old, before.Sums[s.line()]
 			return nil
@@ -154,26 +166,42 @@ func (Golang) Lock(ctx context.Context, r ecosystem.LockRequest) (lock.Component
 			}
 			// The sum is another now, and so is what a proxy serves.
 		}
-		list[i], others[i], err = s.get(ctx, a, r.Network)
+		list[i], others[i], err = want.get(ctx, a, r.Network)
 		var mismatch *MismatchError
-		if errors.As(err, &mismatch) && by.Elsewhere() {
-			list[i].Instead = lock.Instead{Sum: s.Hash}
+		if errors.As(err, &mismatch) && (by.Elsewhere() || want.Hash == "") {
+			list[i].Instead = instead
 			err = nil
 		}
 		list[i].By = by
-		return err
+		if err != nil || instead.Version == "" {
+			return err
+		}
+		list[i].Instead = instead
+		if s.GoMod {
+			return m.needs(ctx, r, list[i])
+		}
+		return nil
 	})
 	if err != nil {
 		return lock.Component{}, err
 	}
-	noted.Sums = map[string]string{}
+	noted.Sums, noted.Versions = map[string]string{}, map[string]string{}
+	stands := map[string]bool{} // what stands in for something may be in go.sum itself
 	for i, s := range m.Sums {
-		if list[i].Instead != (lock.Instead{}) {
-			noted.Sums[s.line()] = others[i]
+		if list[i].Instead == (lock.Instead{}) {
+			continue
+		}
+		noted.Sums[s.line()] = others[i]
+		if list[i].Instead.Version != "" {
+			noted.Versions[s.line()] = list[i].Version
+			stands[list[i].Artifact().Ref()] = true
 		}
 	}
+	list = slices.DeleteFunc(list, func(a lock.Artifact) bool {
+		return a.Hash.IsZero() || a.Instead == (lock.Instead{}) && stands[a.Artifact().Ref()]
+	})
 	data, err := noted.marshal()
-	return lock.Component{Artifacts: slices.DeleteFunc(list, func(a lock.Artifact) bool { return a.Hash.IsZero() }), Data: data}, err
+	return lock.Component{Artifacts: list, Data: data}, err
 }
 
 // sumsUnchanged tells whether a previous lock was made of the same go.sum files. Where they changed, what the lock has is

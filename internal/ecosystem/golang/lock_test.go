@@ -7,10 +7,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/mod/module"
 
+	"headwater/internal/artifact"
 	"headwater/internal/dag"
 	"headwater/internal/ecosystem/golang"
 	"headwater/internal/lock"
@@ -219,6 +221,108 @@ func TestLockTakesStandIns(t *testing.T) {
 	var mismatch *golang.MismatchError
 	if _, err := s.lock(t, lock.Component{}); !errors.As(err, &mismatch) {
 		t.Errorf("without replacement: %v", err)
+	}
+}
+
+// Another version may stand in for a module's: builds see it in go.sum, in go.mod and in go.work.
+func TestLockTakesOtherVersions(t *testing.T) {
+	text := module.Version{Path: "a.example/text", Version: "v0.1.1"}
+	graph := module.Version{Path: "b.example/graph", Version: "v0.9.0"}
+	content := map[string]string{"go.mod": "module a.example/text\n", "sub/sub.go": "package sub // newer\n"}
+	single := []string{"go mod edit '-replace=a.example/text@v0.1.0=a.example/text@v0.1.1' '-require=a.example/text@v0.1.1' '-replace=b.example/graph@v1.0.0=b.example/graph@v0.9.0' '/build/src/go.mod'"}
+	for name, c := range map[string]struct {
+		change func(s *service)
+		edits  []string
+	}{
+		"a module": {func(*service) {}, single},
+		"a version that go.sum has": {func(s *service) {
+			sums := s.shelf.add(t, text, content)
+			s.files["go.sum"].Data = append(s.files["go.sum"].Data, sums[strings.Index(sums, "\n")+1:]...)
+		}, single},
+		"a workspace": {func(s *service) {
+			s.files["go.work"] = &fstest.MapFile{Data: []byte("go 1.24\n\nuse .\n\nreplace a.example/Log => b.example/graph v1.0.0\n")}
+		}, []string{
+			"go work edit '-replace=a.example/text@v0.1.0=a.example/text@v0.1.1' '-replace=a.example/Log=b.example/graph@v0.9.0' '-replace=b.example/graph@v1.0.0=b.example/graph@v0.9.0' '/build/src/go.work'",
+			"go mod edit '-require=a.example/text@v0.1.1' '/build/src/go.mod'",
+		}},
+		"a version that go.mod does not take": {func(s *service) {
+			s.files["go.mod"].Data = append(s.files["go.mod"].Data, "\nreplace a.example/text v0.1.0 => ./text\n"...)
+			s.files["text/go.mod"] = &fstest.MapFile{Data: []byte("module a.example/text\n")}
+		}, []string{"go mod edit '-replace=b.example/graph@v1.0.0=b.example/graph@v0.9.0' '/build/src/go.mod'"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newService(t)
+			s.recipe.Replace = map[string]recipe.Replacement{"go:a.example/text@v0.1.0": {Version: text.Version}, "go:b.example/graph@v1.0.0": {Version: graph.Version}}
+			c.change(s)
+			var gone artifact.Gone
+			if _, err := s.lock(t, lock.Component{}); !errors.As(err, &gone) {
+				t.Errorf("versions that the proxy lacks: %v", err)
+			}
+			sums := s.shelf.add(t, text, content) + s.shelf.add(t, graph, map[string]string{"go.mod": "module b.example/graph\n"})
+			locked, err := s.lock(t, lock.Component{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := s.lock(t, locked)
+			if diff := cmp.Diff(locked, again, cmp.Comparer(func(a, b nix.Hash) bool { return a == b })); diff != "" || err != nil {
+				t.Errorf("locked again: %v %s", err, diff)
+			}
+			replaced := strings.Join((&lock.File{Components: map[string]lock.Component{"server": locked}}).Replaced(), "\n")
+			for _, want := range []string{"go a.example/text v0.1.0: version v0.1.1 (v0.1.1.zip sha256-", "go b.example/graph v1.0.0: version v0.9.0 (v0.9.0.mod sha256-", " instead of version v1.0.0 h1:"} {
+				if !strings.Contains(replaced, want) {
+					t.Errorf("the lock does not tell of %q:\n%s", want, replaced)
+				}
+			}
+			n, nodes, err := s.derive(t)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for line := range strings.Lines(sums) {
+				had := nodes["Go modules"].Drv.Env["sums"]
+				if of := strings.Fields(line); of[0] == graph.Path && !strings.HasSuffix(of[1], "/go.mod") {
+					continue
+				}
+				if !strings.Contains(had, line) {
+					t.Errorf("the modules are checked against %s, which lacks %s", had, line)
+				}
+			}
+			if had := nodes["Go modules"].Drv.Env["sums"]; strings.Contains(had, "text v0.1.0") {
+				t.Errorf("the modules still have the version that is replaced: %s", had)
+			}
+			for _, node := range []*dag.Node{n, nodes["compiled dependencies of server"]} {
+				if node == nil {
+					continue // the workspace's other module has nothing else to compile
+				}
+				script := fmt.Sprint(node.Drv.Env, node.Drv.Args)
+				var edits []string
+				for line := range strings.Lines(script) {
+					if strings.HasPrefix(line, "go mod edit") || strings.HasPrefix(line, "go work edit") {
+						edits = append(edits, strings.TrimSpace(line))
+					}
+				}
+				if diff := cmp.Diff(c.edits, edits); diff != "" {
+					t.Errorf("%s edits %s", node.Name, diff)
+				}
+			}
+		})
+	}
+	s := newService(t)
+	s.recipe.Replace = map[string]recipe.Replacement{"go:a.example/text@v0.1.0": {Version: "v2.0.0"}}
+	if _, err := s.lock(t, lock.Component{}); err == nil || !strings.Contains(err.Error(), "replace a.example/text@v0.1.0: a.example/text@v2.0.0: ") {
+		t.Errorf("a version that is none of the module's: %v", err)
+	}
+
+	// What it requires in newer versions is replaced as well.
+	content["go.mod"] = "module a.example/text\n\nrequire (\n\ta.example/Log v1.2.1\n\tc.example/other v1.0.0\n)\n"
+	s.shelf.add(t, text, content)
+	s.shelf.add(t, module.Version{Path: "a.example/Log", Version: "v1.2.1"}, map[string]string{"go.mod": "module a.example/Log\n"})
+	s.recipe.Replace["go:a.example/text@v0.1.0"] = recipe.Replacement{Version: text.Version}
+	if _, err := s.lock(t, lock.Component{}); err == nil || !strings.HasSuffix(err.Error(), "replace:\n    go:a.example/Log@v1.2.0: {version: v1.2.1}") {
+		t.Errorf("a version that requires a newer module: %v", err)
+	}
+	s.recipe.Replace["go:a.example/Log@v1.2.0"] = recipe.Replacement{Version: "v1.2.1"}
+	if _, err := s.lock(t, lock.Component{}); err != nil {
+		t.Errorf("a version that requires a newer module, which is replaced: %v", err)
 	}
 }
 

@@ -25,11 +25,20 @@ type ownModule struct {
 	Missing bool   // the folder has no go.mod before the build
 }
 
+// governing is what a main module's go.mod, or the go.work, says of other modules' versions.
+type governing struct {
+	Name     string            // in the source
+	Work     bool              // a go.work, which requires nothing
+	Requires map[string]string // versions, by module path
+	Replaces []*modfile.Replace
+}
+
 // modules is what the go command would read before it builds a component.
 type modules struct {
 	Top      string                  // folder of the go.work, or of the main module's go.mod where there is none
 	Work     bool                    // a go.work governs
 	Own      []ownModule             // sorted by folder
+	Files    []governing             // the go.work first, then the main modules' go.mod
 	Required []string                // module paths that the main modules require, sorted
 	Sums     []Sum                   // of go.work.sum and all main modules' go.sum, sorted, each once, without zips that no build takes
 	Left     map[module.Version]bool // what no build takes: go.sum still has the sums of another version than the one in go.mod
@@ -131,6 +140,7 @@ func (r *reader) workspace(file string) error {
 	if w.Go != nil {
 		r.wantGo(w.Go.Version)
 	}
+	r.m.Files = append(r.m.Files, governing{Name: file, Work: true, Replaces: w.Replace})
 	errs := []error{r.sums(file + ".sum")}
 	for _, u := range w.Use {
 		dir, ok := inside(r.m.Top, u.Path)
@@ -168,11 +178,14 @@ func (r *reader) main(dir string) error {
 	}
 	// From Go 1.17 on, go.mod lists all modules that packages come from (Go Modules Reference, "Graph pruning").
 	r.partial = r.partial || f.Go == nil || compareGo(f.Go.Version, "1.17") < 0
+	own := governing{Name: file, Requires: map[string]string{}, Replaces: f.Replace}
 	for _, req := range f.Require {
+		own.Requires[req.Mod.Path] = req.Mod.Version
 		r.versions[req.Mod.Path] = append(r.versions[req.Mod.Path], req.Mod.Version)
 		r.m.Required = append(r.m.Required, req.Mod.Path)
 		r.requires[req.Mod] = true
 	}
+	r.m.Files = append(r.m.Files, own)
 	return r.replaced(file, dir, f.Replace)
 }
 

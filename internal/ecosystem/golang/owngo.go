@@ -16,8 +16,9 @@ import (
 
 // data is what the lock has of a component besides its artifacts.
 type data struct {
-	Go   string            `json:"go,omitempty"`   // the version that the root has: "1.26.8"; "" where the toolchain is the recipe's
-	Sums map[string]string `json:"sums,omitempty"` // sums of what stands in for modules, by what go.sum calls it: "example.org/m v1.2.3/go.mod"
+	Go       string            `json:"go,omitempty"`       // the version that the root has: "1.26.8"; "" where the toolchain is the recipe's
+	Sums     map[string]string `json:"sums,omitempty"`     // sums of what stands in for modules, by what go.sum calls it: "example.org/m v1.2.3/go.mod"
+	Versions map[string]string `json:"versions,omitempty"` // of those, the versions that stand in for others, by the same
 }
 
 // marshal is nil where there is nothing to note.
