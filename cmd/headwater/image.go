@@ -114,8 +114,19 @@ func (a *app) makeImage(ctx context.Context, b *builder, p *project, g *graph.Gr
 	if err != nil {
 		return err
 	}
+	documents, signed, err := b.tell(ctx, told, p, g, spec, img, o)
+	if err != nil {
+		return err
+	}
+	list, signer, err := told.sign(ctx, img, refs, o.oci, documents, signed)
+	if err != nil {
+		return err
+	}
 	if o.oci != "" {
 		if err := img.WriteLayout(o.oci, img.Tag()); err != nil {
+			return err
+		}
+		if err := b.attach(ctx, img, list, true, image.PushOptions{}); err != nil {
 			return err
 		}
 	}
@@ -123,14 +134,6 @@ func (a *app) makeImage(ctx context.Context, b *builder, p *project, g *graph.Gr
 		if err := img.WriteArchive(o.archive); err != nil {
 			return err
 		}
-	}
-	documents, signed, err := b.tell(ctx, told, p, g, spec, img, o)
-	if err != nil {
-		return err
-	}
-	list, signer, err := told.sign(ctx, img, refs, documents, signed)
-	if err != nil {
-		return err
 	}
 	var pushed []image.Pushed
 	if len(refs) > 0 {
@@ -146,7 +149,7 @@ func (a *app) makeImage(ctx context.Context, b *builder, p *project, g *graph.Gr
 		if err != nil {
 			return err
 		}
-		if err := b.attach(ctx, img, list, way); err != nil {
+		if err := b.attach(ctx, img, list, false, way); err != nil {
 			return err
 		}
 	}

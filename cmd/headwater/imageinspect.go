@@ -142,15 +142,18 @@ func fromLayout(ctx context.Context, dir, tag string, keys []overview.Key) (*ove
 		return nil, err
 	}
 	if tag == "" {
-		tags := l.Tags()
-		switch digests := l.Digests(); {
-		case len(tags) == 1:
-			tag = tags[0]
-		case len(tags) == 0 && len(digests) == 1:
-			tag = digests[0].String()
-		default:
-			return nil, &inputError{fmt.Errorf("inspect %s: it has %d images: %s", dir, len(digests), strings.Join(tags, ", ")), "name one: " + dir + ":TAG"}
+		images, err := l.Images(ctx)
+		if err != nil {
+			return nil, err
 		}
+		if len(images) != 1 {
+			var tags []string
+			for _, d := range images {
+				tags = append(tags, cmp.Or(image.RefName(d), d.Digest.String()))
+			}
+			return nil, &inputError{fmt.Errorf("inspect %s: it has %d images: %s", dir, len(images), strings.Join(tags, ", ")), "name one: " + dir + ":TAG"}
+		}
+		tag = images[0].Digest.String()
 	}
 	return notFound(overview.Read(ctx, l, tag, keys...))
 }

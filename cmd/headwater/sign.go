@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -35,10 +36,10 @@ const keylessKey = "keyless"
 
 func (o *signOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringArrayVar(&o.sboms, "sbom", nil, "write what it is made of to this file, as SPDX if it ends in .spdx.json, else as CycloneDX, and attach it to what is pushed; may be repeated")
+	f.StringArrayVar(&o.sboms, "sbom", nil, "write what it is made of to this file, as SPDX if it ends in .spdx.json, else as CycloneDX, and attach it to what is pushed or written by --oci; may be repeated")
 	f.StringVar(&o.provenance, "provenance", "", "write what it was built from to this file: an in-toto statement with SLSA provenance, for others to sign")
 	f.StringArrayVar(&o.proofs, "proof", nil, "attest this proof, which headwater verify --proof wrote; may be repeated")
-	f.StringVar(&o.key, "sign", "", "sign what is pushed, and attest provenance, proofs and SBOMs, with this key: a file as cosign makes it (COSIGN_PASSWORD opens it), env://NAME, or \"keyless\": with a certificate for an identity token's owner")
+	f.StringVar(&o.key, "sign", "", "sign what is pushed or written by --oci, and attest provenance, proofs and SBOMs, with this key: a file as cosign makes it (COSIGN_PASSWORD opens it), env://NAME, or \"keyless\": with a certificate for an identity token's owner")
 	f.StringVar(&o.token, "identity-token", "", "with --sign keyless: file with the identity token; without it, the variable SIGSTORE_ID_TOKEN has it")
 	f.StringVar(&o.fulcio, "fulcio", "", "with --sign keyless: address of the Fulcio that makes the certificate; without it, that in registries.yaml")
 	f.StringVar(&o.timestamp, "timestamp", "", "with --sign keyless: address that takes requests for timestamps (RFC 3161); without it, that in registries.yaml")
@@ -61,8 +62,8 @@ type statements struct {
 func (a *app) readStatements(o imageOptions, g *graph.Graph) (*statements, error) {
 	s := &statements{signOptions: o.signOptions}
 	switch {
-	case o.key != "" && len(o.push) == 0:
-		return nil, &usageError{errors.New("--sign: what is signed is what is pushed; name where to by --push")}
+	case o.key != "" && len(o.push) == 0 && o.oci == "":
+		return nil, &usageError{errors.New("--sign: signatures stand beside an image; name where by --push or --oci")}
 	case len(o.proofs) > 0 && o.key == "":
 		return nil, &usageError{errors.New("--proof: a proof is attested by who signs; name a key by --sign")}
 	}
@@ -209,18 +210,47 @@ func writeMaterials(file string, doc *sbom.Document, subject attest.Resource) (*
 	return attest.Materials(subject, data)
 }
 
-// beside is what goes beside an image in a repository.
+// beside is what goes beside an image in one place.
 type beside struct {
-	ref  image.Ref
-	list []image.Attachment
-	text string // for people, once it is there
+	ref    image.Ref
+	layout string // in place of ref: an OCI layout's folder
+	list   []image.Attachment
+	text   string // for people, once it is there
 }
 
-// sign makes what goes beside an image, once for each repository. That is before anything is pushed, so that who cannot sign pushes nothing.
-// The signer is nil if nothing is signed.
-func (s *statements) sign(ctx context.Context, img *image.Image, refs []image.Ref, documents []image.Attachment, signed []*attest.Statement) (list []beside, signer attest.Signer, err error) {
+// sign makes what goes beside an image, once for each repository and for the layout, "" if there is none. That is before the image is brought
+// anywhere, so that who cannot sign leaves nothing. The signer is nil if nothing is signed.
+func (s *statements) sign(ctx context.Context, img *image.Image, refs []image.Ref, layout string, documents []image.Attachment, signed []*attest.Statement) (list []beside, signer attest.Signer, err error) {
 	if s.signer != nil {
 		if signer, err = s.signer(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	add := func(one beside, repository, where string) error {
+		one.list = documents
+		one.text = fmt.Sprintf("attached to %s@%s: %d documents", where, img.Hash, len(documents))
+		if signer != nil {
+			more, err := attest.Attachments(ctx, signer, img.Hash, repository, signed...)
+			if err != nil {
+				return err
+			}
+			one.list = slices.Concat(documents, more)
+			one.text = fmt.Sprintf("signed %s@%s with %s", where, img.Hash, signer)
+			for _, s := range signed {
+				one.text += ", " + s.PredicateType
+			}
+		}
+		if len(one.list) > 0 {
+			list = append(list, one)
+		}
+		return nil
+	}
+	if layout != "" {
+		repository, _, _ := strings.Cut(img.Title, ":") // signatures name one: that which the image is pushed to, else the service
+		if len(refs) > 0 {
+			repository = refs[0].Repository()
+		}
+		if err := add(beside{layout: layout}, repository, layout); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -230,29 +260,26 @@ func (s *statements) sign(ctx context.Context, img *image.Image, refs []image.Re
 			continue
 		}
 		done[ref.Repository()] = true
-		one := beside{ref, documents, fmt.Sprintf("attached to %s@%s: %d documents", ref.Repository(), img.Hash, len(documents))}
-		if signer != nil {
-			more, err := attest.Attachments(ctx, signer, img.Hash, ref.Repository(), signed...)
-			if err != nil {
-				return nil, nil, err
-			}
-			one.list = append(append([]image.Attachment{}, documents...), more...)
-			one.text = fmt.Sprintf("signed %s@%s with %s", ref.Repository(), img.Hash, signer)
-			for _, s := range signed {
-				one.text += ", " + s.PredicateType
-			}
-		}
-		if len(one.list) > 0 {
-			list = append(list, one)
+		if err := add(beside{ref: ref}, ref.Repository(), ref.Repository()); err != nil {
+			return nil, nil, err
 		}
 	}
 	return list, signer, nil
 }
 
-// attach puts what is told of an image beside it.
-func (b *builder) attach(ctx context.Context, img *image.Image, list []beside, o image.PushOptions) error {
+// attach puts what is told of an image beside it, in repositories or in layouts.
+func (b *builder) attach(ctx context.Context, img *image.Image, list []beside, layouts bool, o image.PushOptions) error {
 	for _, one := range list {
-		if err := image.Attach(ctx, img, one.ref, one.list, o); err != nil {
+		if layouts != (one.layout != "") {
+			continue
+		}
+		var err error
+		if layouts {
+			err = image.AttachToLayout(one.layout, img, one.list)
+		} else {
+			err = image.Attach(ctx, img, one.ref, one.list, o)
+		}
+		if err != nil {
 			return err
 		}
 		b.events(event.Message{Level: event.Info, Text: one.text})

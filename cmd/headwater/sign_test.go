@@ -9,13 +9,17 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	ocilayout "github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/static"
@@ -212,6 +216,94 @@ func TestImageIsSigned(t *testing.T) {
 		for _, a := range list {
 			if a.Verified() {
 				t.Errorf("%s: %s %s by %s is verified", d, a.Kind, a.Type, a.Way)
+			}
+		}
+	}
+}
+
+// What is signed in a layout is still signed in the registry that others bring it to.
+func TestLayoutIsSigned(t *testing.T) {
+	cosigns := cosigntest.New(t)
+	tools := imagetest.New(t)
+	host, dir := registryServer(t, tools, ""), t.TempDir()
+	private, public := cosigns[0].GenerateKey(t, dir, "ann")
+	_, other := cosigns[0].GenerateKey(t, dir, "bob")
+	oci := filepath.Join(dir, "oci")
+	write := func(more ...string) string {
+		t.Helper()
+		cmd := headwater(t.Context(), t, append([]string{"image", "--store", sharedStore(t), "../../examples/hello", "--oci", oci, "--sbom", filepath.Join(dir, "hello.cdx.json")}, more...)...)
+		cmd.Env = append(os.Environ(), "COSIGN_PASSWORD="+cosigntest.Password)
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err, string(err.(*exec.ExitError).Stderr))
+		}
+		return strings.TrimSpace(string(out))
+	}
+	digest := write() // the bill of materials alone
+	if code, text := failure(t, "inspect", oci, "--key", public); code == 0 || !strings.Contains(text, "nothing beside the image is signed") {
+		t.Errorf("unsigned: exit code %d\n%s", code, text)
+	}
+	if again := write("--sign", private); again != digest {
+		t.Errorf("signed it is %s, was %s", again, digest)
+	}
+	first, err1 := os.ReadFile(filepath.Join(oci, "index.json"))
+	write("--sign", private)
+	if again, err2 := os.ReadFile(filepath.Join(oci, "index.json")); string(first) != string(again) || errors.Join(err1, err2) != nil {
+		t.Errorf("signed again it has %s, before %s, %v", again, first, errors.Join(err1, err2))
+	}
+	told, _ := output(t, "inspect", oci, "--key", public)
+	for _, want := range []string{digest, "slsa.dev/provenance/v1"} {
+		if !strings.Contains(told, want) {
+			t.Errorf("inspect does not tell of %s:\n%s", want, told)
+		}
+	}
+	if code, _ := failure(t, "inspect", oci+":1", "--key", other); code == 0 {
+		t.Error("another key's signature is seen")
+	}
+
+	repository := host + "/team/hello"
+	beside := strings.Replace(digest, ":", "-", 1)
+	for _, tag := range []string{"1", beside + ".sig", beside + ".att"} {
+		tools.Run(t, "skopeo", "copy", "--insecure-policy", "--preserve-digests", "--dest-tls-verify=false", "oci:"+oci+":"+tag, "docker://"+repository+":"+tag)
+	}
+	// skopeo does not bring what refers to an image.
+	path, err := ocilayout.FromPath(oci)
+	if err != nil {
+		t.Fatal(err)
+	}
+	index, err := path.ImageIndex()
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := index.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range manifest.Manifests {
+		one, err := path.Image(d.Digest)
+		if err == nil {
+			err = remote.Write(named(t, repository).Digest(d.Digest.String()), one)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, c := range cosigns {
+		for _, layout := range []string{"--new-bundle-format=false", "--new-bundle-format=true"} {
+			if i == 0 && layout == "--new-bundle-format=true" {
+				continue // see TestImageIsSigned
+			}
+			for _, args := range [][]string{{"verify"}, {"verify-attestation", "--type", "slsaprovenance1"}, {"verify-attestation", "--type", "cyclonedx"}} {
+				verify := func(key string) error {
+					_, err := c.Try(t, dir, slices.Concat(args, offline, []string{layout, "--key", key, repository + ":1"})...)
+					return err
+				}
+				if err := verify(public); err != nil {
+					t.Error(err)
+				}
+				if err := verify(other); err == nil {
+					t.Errorf("%s %s %v: another key is accepted", c.Name, layout, args)
+				}
 			}
 		}
 	}

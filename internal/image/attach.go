@@ -83,12 +83,8 @@ func (r *Repository) attach(ctx context.Context, img v1.Image, list []Attachment
 	if err != nil {
 		return err
 	}
-	byTag := map[string][]Attachment{}
-	for _, a := range list {
-		if a.Tag != "" {
-			byTag[a.Tag] = append(byTag[a.Tag], a)
-			continue
-		}
+	referring, byTag := byTag(list)
+	for _, a := range referring {
 		if err := r.refer(ctx, pusher, subject, a); err != nil {
 			return err
 		}
@@ -99,6 +95,19 @@ func (r *Repository) attach(ctx context.Context, img v1.Image, list []Attachment
 		}
 	}
 	return nil
+}
+
+// byTag sorts attachments into those that refer to the image by themselves, and those of each tag.
+func byTag(list []Attachment) (referring []Attachment, tagged map[string][]Attachment) {
+	tagged = map[string][]Attachment{}
+	for _, a := range list {
+		if a.Tag == "" {
+			referring = append(referring, a)
+		} else {
+			tagged[a.Tag] = append(tagged[a.Tag], a)
+		}
+	}
+	return referring, tagged
 }
 
 // attaching is how often a tag that others write to at the same time is read and written.
@@ -134,9 +143,14 @@ func (r *Repository) tagged(ctx context.Context, tag string) (v1.Image, error) {
 	}
 	img, err := remote.Image(r.push.ref.tag.Context().Tag(tag), options...)
 	if absent(err) {
-		return mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON), nil
+		return noLayers(), nil
 	}
 	return img, err
+}
+
+// noLayers is what attachments with a tag are first appended to.
+func noLayers() v1.Image {
+	return mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 }
 
 // missing are those attachments that an image does not have as layers.

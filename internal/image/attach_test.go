@@ -1,8 +1,11 @@
 package image_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -32,8 +35,14 @@ func attach(t *testing.T, s *server, img *image.Image, list ...image.Attachment)
 	return image.OpenRepository(ref, o), image.Attach(t.Context(), img, ref, list, o)
 }
 
+// place is where images and what stands beside them are read.
+type place interface {
+	Manifest(ctx context.Context, tagOrDigest string) ([]byte, error)
+	Blob(ctx context.Context, digest v1.Hash) ([]byte, error)
+}
+
 // layersOf lists what is under a tag or digest: media type, content and annotation of each layer.
-func layersOf(t *testing.T, r *image.Repository, name string) []string {
+func layersOf(t *testing.T, r place, name string) []string {
 	t.Helper()
 	raw, err := r.Manifest(t.Context(), name)
 	if err != nil || raw == nil {
@@ -95,6 +104,65 @@ func TestAttach(t *testing.T) {
 				t.Errorf("what is not there is %q, %v", raw, err)
 			}
 		})
+	}
+}
+
+// The same in a layout, whose images stay what they were.
+func TestAttachToLayout(t *testing.T) {
+	img, dir := service(t, "code"), filepath.Join(t.TempDir(), "oci")
+	list := []image.Attachment{note("x.sig", "sig", "one"), note("", "doc", "a document"), note("x.sig", "sig", "two"), note("", "bundle", "a bundle")}
+	if err := image.AttachToLayout(dir, img, list); err == nil {
+		t.Error("attached in no layout")
+	}
+	if err := img.WriteLayout(dir, "1.0"); err != nil {
+		t.Fatal(err)
+	}
+	var before []byte
+	for i, some := range [][]image.Attachment{list[:2], list, list} {
+		if err := image.AttachToLayout(dir, img, some); err != nil {
+			t.Fatal(err)
+		}
+		index, err := os.ReadFile(filepath.Join(dir, "index.json"))
+		if err != nil || i == 2 && string(index) != string(before) {
+			t.Errorf("attached again it lists %s, before %s, %v", index, before, err)
+		}
+		before = index
+	}
+	l, err := image.OpenLayout(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"application/sig one one", "application/sig two two"}, layersOf(t, l, "x.sig")); diff != "" {
+		t.Error(diff)
+	}
+	refers, err := l.Referrers(t.Context(), img.Hash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, d := range refers {
+		for _, line := range layersOf(t, l, d.Digest.String()) {
+			got = append(got, d.ArtifactType+": "+line)
+		}
+	}
+	if diff := cmp.Diff([]string{"application/doc: application/doc a document ", "application/bundle: application/bundle a bundle "}, got); diff != "" {
+		t.Error(diff)
+	}
+	// Its tools call what stands beside an image by the image's digest.
+	of := note(strings.Replace(img.Hash.String(), ":", "-", 1)+".sig", "sig", "three")
+	if err := image.AttachToLayout(dir, img, []image.Attachment{of}); err != nil {
+		t.Fatal(err)
+	}
+	if l, err = image.OpenLayout(dir); err != nil {
+		t.Fatal(err)
+	}
+	images, err := l.Images(t.Context())
+	var names []string
+	for _, d := range images {
+		names = append(names, image.RefName(d))
+	}
+	if diff := cmp.Diff([]string{"1.0", "x.sig"}, names); diff != "" || err != nil {
+		t.Errorf("images %v %s", err, diff)
 	}
 }
 

@@ -97,7 +97,7 @@ func (i *Image) intoLayout(dir, tag string, index *v1.IndexManifest) error {
 	if err != nil {
 		return err
 	}
-	name, err := i.ConfigName()
+	configName, err := i.ConfigName()
 	if err != nil {
 		return err
 	}
@@ -110,19 +110,31 @@ func (i *Image) intoLayout(dir, tag string, index *v1.IndexManifest) error {
 			return err
 		}
 	}
-	for name, data := range map[string][]byte{name.Hex: config, i.Hash.Hex: raw} {
-		if err := atomicfile.Write(filepath.Join(blobs, name), data, 0o644); err != nil {
+	for file, data := range map[string][]byte{configName.Hex: config, i.Hash.Hex: raw} {
+		if err := atomicfile.Write(filepath.Join(blobs, file), data, 0o644); err != nil {
 			return err
 		}
 	}
-	index.Manifests = slices.DeleteFunc(index.Manifests, func(d v1.Descriptor) bool { return d.Annotations[refName] == tag })
-	index.Manifests = append(index.Manifests, v1.Descriptor{
-		MediaType: types.OCIManifestSchema1, Size: int64(len(raw)), Digest: i.Hash,
-		Platform: &v1.Platform{Architecture: "amd64", OS: "linux"}, Annotations: map[string]string{refName: tag},
-	})
+	listUnder(index, v1.Descriptor{
+		MediaType: types.OCIManifestSchema1, Size: int64(len(raw)), Digest: i.Hash, Platform: &v1.Platform{Architecture: "amd64", OS: "linux"},
+	}, tag)
 	if err := atomicfile.Write(filepath.Join(dir, "oci-layout"), []byte(`{"imageLayoutVersion":"1.0.0"}`), 0o644); err != nil {
 		return err
 	}
+	return writeIndex(dir, index)
+}
+
+// listUnder has an index name a manifest under a tag, in place of what had it.
+func listUnder(index *v1.IndexManifest, d v1.Descriptor, tag string) {
+	d.Annotations = map[string]string{refName: tag}
+	if i := slices.IndexFunc(index.Manifests, func(o v1.Descriptor) bool { return RefName(o) == tag }); i >= 0 {
+		index.Manifests[i] = d
+		return
+	}
+	index.Manifests = append(index.Manifests, d)
+}
+
+func writeIndex(dir string, index *v1.IndexManifest) error {
 	data, err := json.Marshal(index)
 	if err != nil {
 		return err

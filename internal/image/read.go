@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -48,25 +49,41 @@ func OpenLayout(dir string) (*Layout, error) {
 	return l, nil
 }
 
-// Tags are the names of the layout's images, sorted.
-func (l *Layout) Tags() []string {
-	var tags []string
+// Images are the manifests that the index lists and that do not stand beside another one, in its order.
+func (l *Layout) Images(ctx context.Context) ([]v1.Descriptor, error) {
+	var list []v1.Descriptor
 	for _, d := range l.index.Manifests {
-		if tag := d.Annotations[refName]; tag != "" {
-			tags = append(tags, tag)
+		subject, _, err := l.subject(ctx, d)
+		if err != nil {
+			return nil, err
+		}
+		if subject == nil && !besideTag.MatchString(d.Annotations[refName]) {
+			list = append(list, d)
 		}
 	}
-	slices.Sort(tags)
-	return slices.Compact(tags)
+	return list, nil
 }
 
-// Digests are those of all manifests that the index lists, in its order.
-func (l *Layout) Digests() []v1.Hash {
-	var list []v1.Hash
-	for _, d := range l.index.Manifests {
-		list = append(list, d.Digest)
+// besideTag is a tag of what stands beside the image whose digest it has.
+var besideTag = regexp.MustCompile(`^sha256-[0-9a-f]{64}(\.[a-z]+)?$`)
+
+// RefName is the name of an image of the index, "" if it has none.
+func RefName(d v1.Descriptor) string { return d.Annotations[refName] }
+
+// subject is what a manifest refers to, nil if to nothing, and what it is itself.
+func (l *Layout) subject(ctx context.Context, d v1.Descriptor) (subject *v1.Descriptor, artifactType string, err error) {
+	raw, err := l.Manifest(ctx, d.Digest.String())
+	if err != nil {
+		return nil, "", err
 	}
-	return list
+	var m struct {
+		ArtifactType string
+		Subject      *v1.Descriptor
+	}
+	if raw == nil || json.Unmarshal(raw, &m) != nil {
+		return nil, "", nil // whoever reads it, tells
+	}
+	return m.Subject, m.ArtifactType, nil
 }
 
 // Manifest reads the manifest that a tag or a digest names, nil if there is none.
@@ -113,18 +130,14 @@ func (l *Layout) Blob(_ context.Context, digest v1.Hash) ([]byte, error) {
 func (l *Layout) Referrers(ctx context.Context, subject v1.Hash) ([]v1.Descriptor, error) {
 	var list []v1.Descriptor
 	for _, d := range l.index.Manifests {
-		raw, err := l.Manifest(ctx, d.Digest.String())
+		to, kind, err := l.subject(ctx, d)
 		if err != nil {
 			return nil, err
 		}
-		var m struct {
-			ArtifactType string
-			Subject      *v1.Descriptor
-		}
-		if raw == nil || json.Unmarshal(raw, &m) != nil || m.Subject == nil || m.Subject.Digest != subject {
+		if to == nil || to.Digest != subject {
 			continue
 		}
-		d.ArtifactType = m.ArtifactType
+		d.ArtifactType = kind
 		list = append(list, d)
 	}
 	return list, nil

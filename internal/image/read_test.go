@@ -38,8 +38,8 @@ func TestReadBack(t *testing.T) {
 			t.Errorf("%s: %s, %v", ref, got, err)
 		}
 	}
-	if !slices.Equal(l.Tags(), []string{"1.0"}) || !slices.Equal(l.Digests(), []v1.Hash{img.Hash}) {
-		t.Errorf("tags %v, digests %v", l.Tags(), l.Digests())
+	if images, err := l.Images(t.Context()); err != nil || len(images) != 1 || image.RefName(images[0]) != "1.0" || images[0].Digest != img.Hash {
+		t.Errorf("images %v, %v", images, err)
 	}
 	if list, err := l.Referrers(t.Context(), img.Hash); err != nil || len(list) > 0 {
 		t.Errorf("%v, %v", list, err)
