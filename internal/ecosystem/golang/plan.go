@@ -272,14 +272,19 @@ func planEnv(c plan.Command, b *plan.Build) {
 	}
 }
 
-// imagePattern is Go's own image with a version.
-var imagePattern = regexp.MustCompile(`(?:^|/)golang:([0-9]+(?:\.[0-9]+){0,2})`)
+// imagePattern is Go's own image, with its version if it is of one.
+var imagePattern = regexp.MustCompile(`(?:^|/)golang(?::([0-9]+(?:\.[0-9]+){0,2}))?(?:[:@-]|$)`)
 
-// toolchainOf notes the version of Go: that of the image or, if go.mod asks for a later one, which Go then fetches by itself, that.
+// toolchainOf notes the version of Go: that of the image or, if go.mod asks for a later one, which Go then fetches by itself, that. An image of no
+// version has the newest Go, for which the one in go.mod is the least: its newest release is taken.
 func toolchainOf(s *plan.Stage, b *plan.Build, m moduleFile) {
 	best := plan.Version{}
-	if found := imagePattern.FindStringSubmatch(s.BaseImage()); found != nil {
+	if found := imagePattern.FindStringSubmatch(s.BaseImage()); found != nil && found[1] != "" {
 		best = plan.Version{Value: found[1], Evidence: s.Evidence}
+	} else if found != nil && m.file.Go != nil && version.IsValid("go"+m.file.Go.Version) {
+		best = plan.Version{Value: strings.TrimPrefix(version.Lang("go"+m.file.Go.Version), "go"), Evidence: plan.Evidence{
+			File: m.inTree, Line: m.file.Go.Syntax.Start.Line, Rule: "the least that it is built with; the image has the newest",
+		}}
 	}
 	ask := func(v string, line int) {
 		v = strings.TrimPrefix(v, "go")

@@ -60,6 +60,14 @@ func TestRecogniseBuild(t *testing.T) {
 			"golang:1.26.8", "CGO_ENABLED=0 go install ./cmd/tool", "/go/bin/tool",
 			map[string]any{"packages": []string{"./cmd/tool"}}, []string{"go.mod", "go.sum", "cmd"}, "tool:bin/tool", "1.26.8",
 		},
+		"the newest Go": {
+			"registry.example/library/golang:alpine3.23", "CGO_ENABLED=0 go install ./cmd/tool", "/go/bin/tool",
+			map[string]any{"packages": []string{"./cmd/tool"}}, []string{"go.mod", "go.sum", "cmd"}, "tool:bin/tool", "1.25",
+		},
+		"an older image": {
+			"golang:1.24-trixie", "CGO_ENABLED=0 go install ./cmd/tool", "/go/bin/tool",
+			map[string]any{"packages": []string{"./cmd/tool"}}, []string{"go.mod", "go.sum", "cmd"}, "tool:bin/tool", "1.25.3",
+		},
 	} {
 		p := planned(t, c.image, c.run, c.copied, tree)
 		component, _, _ := strings.Cut(c.layout, ":")
