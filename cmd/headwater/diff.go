@@ -24,7 +24,8 @@ func (a *app) diffCommand() *cobra.Command {
 		Use:   "diff OLD NEW",
 		Short: "Say what changed between two releases, with the evidence",
 		Long: `Say what changed between two releases: the build's shape (components and what they use), toolchains, roots, what the service is given at
-run time (paths, environment, ports, processes, volumes), migrations and dependencies, each with the lines on either side.
+run time (paths, environment, ports, processes, volumes), migrations, dependencies and the roots' packages, each with the lines on
+either side.
 
 OLD and NEW are each a source, which is planned (see headwater plan), or a folder with a headwater.yaml. Dependencies come from both
 folders' headwater.lock if there are two, else from the upstream's own lock files.
@@ -112,50 +113,79 @@ func recipeSubject(dir string) (change.Subject, error) {
 		return change.Subject{}, fmt.Errorf("%s: %w", name, err)
 	}
 	return change.Subject{
-		Recipe: p.recipe, Tree: plan.NewTree(p.tree.FS(), p.tree.Paths()), Lock: p.lock,
+		Recipe: p.recipe, Tree: plan.NewTree(p.tree.FS(), p.tree.Paths()), Lock: p.lock, LockText: p.lockText,
 		Prove: func(key string) []plan.Evidence {
 			return []plan.Evidence{{File: recipeFile, Line: plan.LineOf(&doc, key)}}
 		},
 	}, nil
 }
 
-// tellChanges prints changes for people, by area.
+// tellChanges prints changes for people: how many there are of each area, then the changes by area.
 func tellChanges(w io.Writer, changes []change.Change) error {
+	if len(changes) == 0 {
+		_, err := io.WriteString(w, "nothing that is built or run differs\n")
+		return err
+	}
 	var b bytes.Buffer
+	count := map[change.Area]int{}
+	for _, c := range changes {
+		count[c.Area]++
+	}
+	var words []string
+	for _, area := range change.Areas() {
+		if count[area] > 0 {
+			words = append(words, fmt.Sprintf("%s %d", area, count[area]))
+		}
+	}
+	fmt.Fprintf(&b, "%d changes: %s\n", len(changes), strings.Join(words, ", "))
 	var area change.Area
 	for _, c := range changes {
 		if c.Area != area {
-			if area = c.Area; b.Len() > 0 {
-				b.WriteByte('\n')
-			}
-			fmt.Fprintf(&b, "%s\n", area)
+			area = c.Area
+			fmt.Fprintf(&b, "\n%s\n", area)
 		}
 		switch {
 		case c.Old == "":
-			fmt.Fprintf(&b, "  + %s%s\n", c.Key, valueOf(c.New))
+			fmt.Fprintf(&b, "  + %s%s", c.Key, valueOf(c.New))
 		case c.New == "":
-			fmt.Fprintf(&b, "  - %s%s\n", c.Key, valueOf(c.Old))
+			fmt.Fprintf(&b, "  - %s%s", c.Key, valueOf(c.Old))
 		default:
-			fmt.Fprintf(&b, "  ~ %s: %s → %s\n", c.Key, c.Old, c.New)
+			fmt.Fprintf(&b, "  ~ %s: %s → %s", c.Key, c.Old, c.New)
 		}
-		for _, side := range []struct {
-			name string
-			list []plan.Evidence
-		}{{"old", c.OldEvidence}, {"new", c.NewEvidence}} {
-			if len(side.list) > 0 {
-				words := make([]string, len(side.list))
-				for i, e := range side.list {
-					words[i] = e.String()
-				}
-				fmt.Fprintf(&b, "      %s: %s\n", side.name, strings.Join(words, ", "))
+		old, new := placesOf(c.OldEvidence), placesOf(c.NewEvidence)
+		switch {
+		case c.Area == change.Dependencies || c.Area == change.Packages: // there are hundreds of them
+			if old != "" && new != "" {
+				old += " → "
+			}
+			fmt.Fprintf(&b, "  (%s%s)\n", old, new)
+		default:
+			b.WriteByte('\n')
+			if old != "" && old != c.Key { // a file proves itself
+				fmt.Fprintf(&b, "      old: %s\n", old)
+			}
+			if new != "" && new != c.Key {
+				fmt.Fprintf(&b, "      new: %s\n", new)
 			}
 		}
 	}
-	if len(changes) == 0 {
-		b.WriteString("nothing that is built or run differs\n")
-	}
 	_, err := w.Write(b.Bytes())
 	return err
+}
+
+// placesOf lists evidence, the lines of one file behind its name.
+func placesOf(list []plan.Evidence) string {
+	var words []string
+	last := plan.Evidence{}
+	for _, e := range list {
+		if e.Rule == "" && last.Rule == "" && e.Line > 0 && last.Line > 0 && e.File == last.File {
+			words[len(words)-1] += fmt.Sprintf(",%d", e.Line)
+		} else {
+			words = append(words, e.String())
+		}
+		last = e
+	}
+	return strings.Join(words, ", ")
 }
 
 func valueOf(s string) string {

@@ -1,5 +1,5 @@
 // Package change says what differs between two releases of a service: the shape of the build, toolchains, roots, what the service is
-// given at run time, migrations and dependencies, each with the evidence on either side.
+// given at run time, migrations, dependencies and the roots' packages, each with the evidence on either side.
 //
 // A release is told in facts, one for each thing that can change by itself; two releases are compared fact by fact. Dependencies come
 // from Headwater's locks if both releases have one, else from the upstream's own lock files, of the folders that components are
@@ -33,11 +33,12 @@ const (
 	Runtime      Area = "runtime"
 	Migrations   Area = "migrations"
 	Dependencies Area = "dependencies"
+	Packages     Area = "packages" // that roots are made of, as locked
 )
 
 // Areas lists all areas in their order.
 func Areas() []Area {
-	return []Area{Release, Shape, Toolchains, Roots, Runtime, Migrations, Dependencies}
+	return []Area{Release, Shape, Toolchains, Roots, Runtime, Migrations, Dependencies, Packages}
 }
 
 // Change is one thing that differs. Old or New is "" where it is not there; a thing without a value of its own has "yes".
@@ -56,6 +57,8 @@ type Subject struct {
 	Tree   *plan.Tree // the upstream's; nil if it is not at hand
 	Lock   *lock.File // nil if there is none
 	Prove  func(key string) []plan.Evidence
+
+	LockText []byte // of Lock, for the lines that are evidence
 }
 
 // fact is a value with where it comes from.
@@ -111,7 +114,7 @@ func (s Subject) facts(locks bool) (map[place]fact, error) {
 	}
 	switch {
 	case locks:
-		locked(f, s.Lock)
+		locked(f, s.Lock, s.LockText)
 	case s.Tree != nil:
 		if err := upstream(f, s); err != nil {
 			return nil, err

@@ -2,6 +2,7 @@ package change_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -125,13 +126,27 @@ func TestLocksAndLockFiles(t *testing.T) {
 	}
 	a, b := subject(t, text, nil), subject(t, text, map[string]string{"go.mod": "module x\nrequire example.invalid/a v1.0.0\n"})
 	a.Lock = &lock.File{Components: map[string]lock.Component{"web": {Artifacts: []lock.Artifact{{Ecosystem: "npm", Name: "a", Version: "1"}}}}}
-	b.Lock = &lock.File{Components: map[string]lock.Component{"web": {Artifacts: []lock.Artifact{{Ecosystem: "npm", Name: "a", Version: "2"}}}}}
+	b.Lock = &lock.File{
+		Components: map[string]lock.Component{"web": {Artifacts: []lock.Artifact{{Ecosystem: "npm", Name: "a", Version: "2"}}}},
+		Roots:      map[string]lock.Root{"runtime": {Packages: []lock.Artifact{{Ecosystem: "debian", Name: "tide", Version: "3"}}}},
+	}
+	var err error
+	if b.LockText, err = b.Lock.Marshal(); err != nil {
+		t.Fatal(err)
+	}
 	got, err := change.Between(a, b)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"dependencies npm a: 1 → 2"}, told(t, got)); diff != "" {
+	if diff := cmp.Diff([]string{"dependencies npm a: 1 → 2", "packages debian tide:  → 3"}, told(t, got)); diff != "" {
 		t.Error(diff)
+	}
+	for i, name := range []string{`"name":"a"`, `"name":"tide"`} {
+		lines := strings.Split(string(b.LockText), "\n")
+		at := got[i].NewEvidence[0].Line
+		if at < 1 || at > len(lines) || !strings.Contains(lines[at-1], name) {
+			t.Errorf("%s is said to be in line %d of\n%s", name, at, b.LockText)
+		}
 	}
 	if _, err := change.Between(subject(t, text, map[string]string{"web/package-lock.json": "{"}), b); err == nil {
 		t.Error("a lock file that is broken is passed over")

@@ -1,7 +1,9 @@
 package change
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/json"
 	"maps"
 	"regexp"
 	"slices"
@@ -51,27 +53,54 @@ func (d dependencies) into(f map[place]fact, a Area) {
 }
 
 // locked adds what Headwater's lock names.
-func locked(f map[place]fact, l *lock.File) {
-	d, roots := dependencies{}, dependencies{}
-	e := plan.Evidence{File: "headwater.lock"}
+func locked(f map[place]fact, l *lock.File, text []byte) {
+	d, packages := dependencies{}, dependencies{}
+	lines := lockLines(text)
+	at := func(a lock.Artifact) plan.Evidence {
+		return plan.Evidence{File: lockFile, Line: lines[lineKey{string(a.Ecosystem), a.Name, a.Version}]}
+	}
 	for _, c := range l.Components {
 		for _, a := range c.Artifacts {
-			d.add(string(a.Ecosystem), a.Name, version(a), e)
+			d.add(string(a.Ecosystem), a.Name, version(a), at(a))
 		}
 		for _, a := range c.Downloads {
-			d.add(string(a.Ecosystem), a.Name, cmp.Or(a.By.String(), a.Hint)+" "+a.Hash.SRI(), e)
+			d.add(string(a.Ecosystem), a.Name, cmp.Or(a.By.String(), a.Hint)+" "+a.Hash.SRI(), at(a))
 		}
 		for _, folder := range c.Folders {
-			d.add(string(folder.Ecosystem), folder.Name, folder.By.String(), e)
+			d.add(string(folder.Ecosystem), folder.Name, folder.By.String(), plan.Evidence{File: lockFile, Line: lines[lineKey{string(folder.Ecosystem), folder.Name, ""}]})
 		}
 	}
 	for _, r := range l.Roots {
 		for _, a := range r.Packages {
-			roots.add(string(a.Ecosystem), a.Name, version(a), e)
+			packages.add(string(a.Ecosystem), a.Name, version(a), at(a))
 		}
 	}
 	d.into(f, Dependencies)
-	roots.into(f, Roots)
+	packages.into(f, Packages)
+}
+
+const lockFile = "headwater.lock"
+
+// lineKey is what a line of a lock is told by.
+type lineKey struct{ ecosystem, name, version string }
+
+// lockLines finds artifacts in a lock's text, which has one on a line; the first line of each, from 1.
+func lockLines(text []byte) map[lineKey]int {
+	lines := map[lineKey]int{}
+	n := 0
+	for line := range bytes.Lines(text) {
+		n++
+		line = bytes.TrimSuffix(bytes.TrimSpace(line), []byte(","))
+		var a struct{ Ecosystem, Name, Version string }
+		if !bytes.HasPrefix(line, []byte("{")) || json.Unmarshal(line, &a) != nil || a.Name == "" {
+			continue
+		}
+		key := lineKey{a.Ecosystem, a.Name, a.Version}
+		if _, known := lines[key]; !known {
+			lines[key] = n
+		}
+	}
+	return lines
 }
 
 // version is an artifact's, with what the recipe has in its place.
