@@ -127,6 +127,21 @@ func TestRunIsNotRoot(t *testing.T) {
 	}
 }
 
+// A process without a health check is up once it listens.
+func TestRunWaitsForThePort(t *testing.T) {
+	dir := newOdd(t, withoutHealth)
+	args := []string{"--wait", "5s", "--store", sharedStore(t), dir, "--state"}
+	r := startRun(t.Context(), t, append(args, filepath.Join(t.TempDir(), "state"))...)
+	if !strings.Contains(r.said, "web is up: http://127.0.0.1:8421\n") {
+		t.Fatalf("it said %q\n%s", r.said, r.progress.String())
+	}
+	r.interrupt(t)
+	r = startRun(t.Context(), t, append(args, filepath.Join(t.TempDir(), "state"), "-e", "DO=port")...)
+	if err := r.cmd.Wait(); r.cmd.ProcessState.ExitCode() != exitFailed || !strings.Contains(r.progress.String(), "web does not listen at 127.0.0.1:8421: ") || strings.Contains(r.said, "is up") {
+		t.Errorf("%v: it said %q\n%s", err, r.said, r.progress.String())
+	}
+}
+
 // What goes wrong in a network of its own is told as what goes wrong on the machine is.
 func TestRunTellsOfFaultsApart(t *testing.T) {
 	dir := newOdd(t, func(text string) string {

@@ -232,14 +232,22 @@ func (r *Runner) endedError(p *process) error {
 
 // UnhealthyError says that a process did not get healthy in time.
 type UnhealthyError struct {
-	Process, URL string
-	Cause        error // of the last try
+	Process, URL string // tcp://HOST:PORT where it was only to listen
+	Cause        error  // of the last try
 	Log, Tail    string
 }
 
 func (e *UnhealthyError) Error() string {
+	if at, ok := e.Listening(); ok {
+		return fmt.Sprintf("%s does not listen at %s: %v; the whole log: %s\n%s", e.Process, at, e.Cause, e.Log, e.Tail)
+	}
 	return fmt.Sprintf("%s is not healthy: GET %s: %v; the whole log: %s\n%s", e.Process, e.URL, e.Cause, e.Log, e.Tail)
 }
+
+// Listening is the HOST:PORT where the process was to listen, if no more was asked of it.
+func (e *UnhealthyError) Listening() (string, bool) { return strings.CutPrefix(e.URL, listeningAt) }
+
+const listeningAt = "tcp://"
 
 // Unwrap gives the cause.
 func (e *UnhealthyError) Unwrap() error { return e.Cause }
@@ -358,14 +366,17 @@ func (r *Runner) launch(ctx context.Context, name string, args []string, once bo
 	return r.spawn(ctx, &process{name: name, cmd: cmd, signal: syscall.SIGTERM, once: once})
 }
 
-// Healthy waits until the process's health check answers 2xx; one without a health check is healthy at once. The error is an
-// *UnhealthyError, or what Death says.
+// Healthy waits until the process's health check answers 2xx; one without a health check is healthy once it listens on its port, one without
+// a port at once. The error is an *UnhealthyError, or what Death says.
 func (r *Runner) Healthy(ctx context.Context, name string) error {
 	p := r.Recipe.Package.Processes[name]
-	if p.Health == "" {
+	if p.Port == 0 {
 		return nil
 	}
-	url := Address(p) + p.Health
+	url, probe := Address(p)+p.Health, probe
+	if p.Health == "" {
+		url, probe = strings.Replace(Address(p), "http://", listeningAt, 1), probeListening
+	}
 	limit, cancel := context.WithTimeout(ctx, r.Wait)
 	defer cancel()
 	client := &http.Client{Timeout: 5 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -407,6 +418,15 @@ func probe(ctx context.Context, client *http.Client, url string) error {
 		return errors.New(text)
 	}
 	return nil
+}
+
+// probeListening tries whether something takes connections.
+func probeListening(ctx context.Context, _ *http.Client, url string) error {
+	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", strings.TrimPrefix(url, listeningAt))
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 // Answers begins an UnhealthyError's cause where something listens; the status and what is said of it follow.

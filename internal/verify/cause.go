@@ -385,6 +385,9 @@ func (d *driver) explain(err error) *proof.Failure {
 		f.Causes = d.endCauses(ended, f.Log)
 	case errors.As(err, &unhealthy):
 		f.Expected = fmt.Sprintf("GET %s answers 2xx within %s", unhealthy.URL, d.plan.Limits.Health)
+		if at, ok := unhealthy.Listening(); ok {
+			f.Expected = fmt.Sprintf("it listens at %s within %s", at, d.plan.Limits.Health)
+		}
 		f.Seen, f.Process, f.Log = unhealthy.Cause.Error(), unhealthy.Process, logLines(unhealthy.Tail)
 		text := strings.Join(f.Log, "\n")
 		if answer, ok := strings.CutPrefix(f.Seen, run.Answers); ok { // else it is what our own request met

@@ -379,11 +379,16 @@ func (d *driver) up(ctx context.Context, stage proof.Stage) error {
 		d.processes[name].Starts++
 	}
 	for _, name := range names {
-		if d.recipe.Package.Processes[name].Health == "" {
+		p := d.recipe.Package.Processes[name]
+		if p.Port == 0 {
 			continue
 		}
+		is := name + " is healthy"
+		if p.Health == "" {
+			is = name + " listens"
+		}
 		// The runner has the limit; the journal's is beyond it, so that the runner tells.
-		ok, err := d.check(ctx, d.plan.Limits.Health+time.Minute, proof.Check{Stage: stage, Name: name + " is healthy", Kind: "health"}, func(ctx context.Context) outcome {
+		ok, err := d.check(ctx, d.plan.Limits.Health+time.Minute, proof.Check{Stage: stage, Name: is, Kind: "health"}, func(ctx context.Context) outcome {
 			if err := d.runner.Healthy(ctx, name); err != nil {
 				return outcome{failure: d.explain(err)}
 			}
