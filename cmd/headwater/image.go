@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -70,9 +71,9 @@ and podman login.`,
 	f.StringArrayVar(&o.push, "push", nil, "push it to REF; may be repeated")
 	f.StringVar(&o.compression, "compression", string(image.Gzip), "of layers: gzip or zstd")
 	f.BoolVar(&o.insecure, "insecure", false, "push also without TLS, or where nobody vouches for the certificate")
-	f.StringVar(&o.source, "source-url", "", "where the source is to be found, for the image's labels")
-	f.StringVar(&o.revision, "revision", "", "the source's revision, for the image's labels")
-	f.StringVar(&o.licences, "licences", "", "the service's licences as an SPDX expression, for the image's labels")
+	f.StringVar(&o.source, "source-url", "", "where the source is to be found, for the image's labels; without it, the recipe's label says so")
+	f.StringVar(&o.revision, "revision", "", "the source's revision, for the image's labels; without it, the recipe's label says so")
+	f.StringVar(&o.licences, "licences", "", "the service's licences as an SPDX expression, for the image's labels; without it, the recipe's label says so")
 	f.StringArrayVar(&o.labels, "label", nil, "NAME=VALUE, another label; may be repeated")
 	return cmd
 }
@@ -298,9 +299,10 @@ func (a *app) imageSpec(p *project, g *graph.Graph, o imageOptions) (image.Spec,
 	return spec, nil
 }
 
-// labelsOf are the labels of an image of a recipe.
+// labelsOf are the labels of an image of a recipe: the recipe's, then those of the command line.
 func (o *imageOptions) labelsOf(r *recipe.Recipe) (map[string]string, error) {
 	labels := map[string]string{labelTitle: r.Name, labelVersion: r.Release}
+	maps.Copy(labels, r.Package.Labels)
 	for name, value := range map[string]string{labelSource: o.source, labelRevision: o.revision, labelLicences: o.licences} {
 		if value != "" {
 			labels[name] = value

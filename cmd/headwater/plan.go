@@ -108,6 +108,7 @@ func (a *app) planSource(ctx context.Context, src string, o planOptions) (*plan.
 	if o.plan.Name == "" {
 		o.plan.Name = plan.ComponentName(found.Name + ".x")
 	}
+	o.plan.URL, o.plan.Revision = found.URL, found.Revision
 	p, err := plan.New(plan.NewTree(t.FS(), t.Paths()), o.plan)
 	if err != nil {
 		return nil, nil, &inputError{err, ""}

@@ -154,7 +154,7 @@ func (b *builder) tell(ctx context.Context, s *statements, p *project, g *graph.
 	subject := attest.Subject(img.Title, img.Hash)
 	provenance, err := attest.NewProvenance(subject, attest.Build{
 		Package: g.Package, Parts: doc, Lock: p.lock, RecipeText: p.recipeText, LockText: p.lockText,
-		SourceURL: o.source, Revision: o.revision, Builder: s.builder, Version: version(),
+		SourceURL: spec.Labels[labelSource], Revision: spec.Labels[labelRevision], Builder: s.builder, Version: version(),
 	})
 	if err != nil {
 		return nil, nil, err

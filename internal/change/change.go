@@ -127,7 +127,7 @@ func (s Subject) facts(locks bool) (map[place]fact, error) {
 func area(key string) Area {
 	top, rest, _ := strings.Cut(key, ".")
 	switch {
-	case top == "release":
+	case top == "release", strings.HasPrefix(key, "package.labels"):
 		return Release
 	case top == "toolchains":
 		return Toolchains

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"encoding/json"
 	"path"
 	"regexp"
@@ -28,6 +29,99 @@ func (a *assembly) identity(o Options, x *candidate, c *composed) {
 	}
 	a.recipe.Release = storeName(strings.TrimPrefix(release, "v"), "0")
 	a.prove("release", e)
+	a.labels(o)
+}
+
+// The labels that every image of a service should have (image-spec, annotations.md).
+const (
+	imageLabels   = "org.opencontainers.image."
+	labelSource   = imageLabels + "source"
+	labelRevision = imageLabels + "revision"
+	labelLicences = imageLabels + "licenses"
+)
+
+// labels are what the image says of itself, and where its source is from. What differs with each making of an image, and what the recipe says
+// by itself, is left out.
+func (a *assembly) labels(o Options) {
+	labels := map[string]string{}
+	put := func(name, value string, e Evidence) {
+		if value = strings.TrimSpace(value); value == "" || labels[name] != "" || strings.ContainsAny(value, "$\x00\n") {
+			return
+		}
+		if name != labelLicences || licencePattern.MatchString(value) && !strings.EqualFold(value, "UNLICENSED") {
+			labels[name] = value
+			a.prove("package.labels."+name, e)
+		}
+	}
+	put(labelSource, o.URL, Evidence{Rule: "the repository that was named"})
+	put(labelRevision, o.Revision, Evidence{Rule: "the commit that was named"})
+	for name, value := range a.stage.Config.Labels {
+		short, ok := strings.CutPrefix(name, imageLabels)
+		if ok && !slices.Contains([]string{"title", "version", "revision", "created", "ref.name", "base.name", "base.digest"}, short) {
+			put(name, value, a.stage.Config.Evidence["label "+name])
+		}
+	}
+	for _, m := range licensed() {
+		if data, err := a.Tree.Read(m.file); err == nil {
+			put(labelLicences, m.read(data), Evidence{File: m.file})
+		}
+	}
+	if len(labels) > 0 {
+		a.recipe.Package.Labels = labels
+	}
+}
+
+// licencePattern is an SPDX expression, or at least no sentence.
+var licencePattern = regexp.MustCompile(`^\(?[A-Za-z0-9.+-]+\)?( (AND|OR|WITH) \(?[A-Za-z0-9.+-]+\)?)*$`)
+
+// licensed are the files at the top of a tree that name its licence.
+func licensed() []struct {
+	file string
+	read func(data []byte) string
+} {
+	text := func(v any) string {
+		if m, ok := v.(map[string]any); ok {
+			v = m["text"] // PEP 621, before PEP 639
+		}
+		s, _ := v.(string)
+		return s
+	}
+	return []struct {
+		file string
+		read func(data []byte) string
+	}{
+		{"pyproject.toml", func(data []byte) string {
+			var m struct {
+				Project struct{ License any }
+				Tool    struct {
+					Poetry struct{ License any }
+				}
+			}
+			if toml.Unmarshal(data, &m) != nil {
+				return ""
+			}
+			return cmp.Or(text(m.Project.License), text(m.Tool.Poetry.License))
+		}},
+		{"Cargo.toml", func(data []byte) string {
+			var m struct {
+				Package   struct{ License any }
+				Workspace struct {
+					Package struct{ License any }
+				}
+			}
+			if toml.Unmarshal(data, &m) != nil {
+				return ""
+			}
+			return cmp.Or(text(m.Package.License), text(m.Workspace.Package.License))
+		}},
+		{"package.json", func(data []byte) string {
+			var m struct{ License any }
+			if json.Unmarshal(data, &m) != nil {
+				return ""
+			}
+			return text(m.License)
+		}},
+	}
 }
 
 // storeName makes a name that store paths allow.

@@ -12,6 +12,7 @@ import (
 // Options of a plan.
 type Options struct {
 	Name, Release string            // "" means what the tree says
+	URL, Revision string            // of the repository and the commit that the tree is of; "" if it is not known
 	Dockerfile    string            // the one to follow; "" means the best
 	Target        string            // its stage; "" means what the tree says, else the last
 	Args          map[string]string // build arguments

@@ -5,10 +5,47 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"headwater/internal/plan"
 	"headwater/internal/recipe"
 )
+
+// The image's labels say where the source is from, and what upstream's own say and does not change with each image.
+func TestLabels(t *testing.T) {
+	t.Parallel()
+	const manifest = `{"name": "quay", "version": "1.0.0", "license": "MIT"}`
+	for name, c := range map[string]struct {
+		label, manifest string
+		options         plan.Options
+		want            map[string]string
+	}{
+		"nothing":                {"other=x", "{}", plan.Options{}, nil},
+		"a commit":               {"other=x", "{}", plan.Options{URL: "https://forge.example/quay", Revision: "0a"}, map[string]string{"source": "https://forge.example/quay", "revision": "0a"}},
+		"a manifest's licence":   {"other=x", manifest, plan.Options{}, map[string]string{"licenses": "MIT"}},
+		"a sentence":             {"other=x", `{"license": "SEE LICENSE IN x"}`, plan.Options{}, nil},
+		"no licence":             {"other=x", `{"license": "UNLICENSED"}`, plan.Options{}, nil},
+		"the image's":            {`org.opencontainers.image.licenses="MIT OR Apache-2.0" org.opencontainers.image.vendor=Quay`, manifest, plan.Options{}, map[string]string{"licenses": "MIT OR Apache-2.0", "vendor": "Quay"}},
+		"an address":             {"org.opencontainers.image.licenses=https://quay.example/LICENSE", manifest, plan.Options{}, map[string]string{"licenses": "MIT"}},
+		"of each making":         {"org.opencontainers.image.created=now org.opencontainers.image.version=2 org.opencontainers.image.revision=head", "{}", plan.Options{}, nil},
+		"where it is said to be": {"org.opencontainers.image.source=https://other.example/quay", "{}", plan.Options{URL: "https://forge.example/quay"}, map[string]string{"source": "https://forge.example/quay"}},
+	} {
+		p, err := plan.New(tree("Dockerfile", "FROM debian:trixie\nLABEL "+c.label+"\nCOPY app.sh /app.sh\nCMD [\"/app.sh\"]\n", "app.sh", "#!/bin/sh\n", "package.json", c.manifest), c.options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]string{}
+		for k, v := range c.want {
+			want["org.opencontainers.image."+k] = v
+			if len(p.Evidence["package.labels.org.opencontainers.image."+k]) == 0 {
+				t.Errorf("%s: nothing proves %s", name, k)
+			}
+		}
+		if diff := cmp.Diff(want, p.Recipe.Package.Labels, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
 
 // What a build is told of its version is the release that the operator names, where the upstream's own default says none.
 func TestVersionOfTheRelease(t *testing.T) {

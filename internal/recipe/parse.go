@@ -256,6 +256,11 @@ func (c *checker) pkg(p Package) {
 	for i, v := range p.Volumes {
 		c.absolute(fmt.Sprintf("package.volumes[%d]", i), v)
 	}
+	for name := range p.Labels {
+		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+			c.addf("package.labels", "%q is no label's name", name)
+		}
+	}
 	if p.User != "" && !userPattern.MatchString(p.User) {
 		c.addf("package.user", "%q is not two numbers, \"uid:gid\"", p.User)
 	}

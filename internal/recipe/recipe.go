@@ -78,6 +78,7 @@ type Package struct {
 	Migrate   []string           `yaml:"migrate,omitempty"` // arguments of the launcher that migrate the data, run before the processes
 	User      string             `yaml:"user,omitempty"`    // "uid:gid" that processes run as; "" means DefaultUser
 	Volumes   []string           `yaml:"volumes,omitempty"` // absolute paths that are writable and kept
+	Labels    map[string]string  `yaml:"labels,omitempty"`  // of the image; the service's name and release are there without
 	SignIn    string             `yaml:"sign-in,omitempty"` // told to who runs it; ${NAME} is replaced from the environment
 }
 

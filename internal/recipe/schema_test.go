@@ -98,6 +98,8 @@ func TestSchemaAcceptsAndRefuses(t *testing.T) {
 		"no store path": {strings.Replace(good, "roots: {", "roots: {p: {paths: [/nix/store/go]}, ", 1), false},
 		"mixed root":    {strings.Replace(good, "suites: [trixie]", "suites: [trixie], paths: [/nix/store/0123456789abcdfghijklmnpqrsvwxyz-go]", 1), false},
 		"empty root":    {strings.Replace(good, "suites: [trixie]", "", 1), false},
+		"labels":        {strings.Replace(good, "package: {", "package: {labels: {org.opencontainers.image.licenses: MIT}, ", 1), true},
+		"no label":      {strings.Replace(good, "package: {", "package: {labels: {\"a b\": MIT}, ", 1), false},
 		"replacement":   {strings.Replace(good, "package:", "replace: {\"npm:a@1\": {version: \"2\"}}, package:", 1), true},
 		"no key":        {strings.Replace(good, "package:", "replace: {\"a@1\": {version: \"2\"}}, package:", 1), false},
 		"two places":    {strings.Replace(good, "package:", "replace: {\"npm:a@1\": {version: \"2\", file: a}}, package:", 1), false},

@@ -139,7 +139,11 @@ func (o Options) commit(ctx context.Context, src, repo, ref, name, base string) 
 	if err != nil {
 		return Found{}, &GitError{src, err}
 	}
-	return Found{Dir: dir, Name: name}, nil
+	found := Found{Dir: dir, Name: name, Revision: id}
+	if isURL(base) && !strings.HasPrefix(base, "file:") {
+		found.URL = redact(base)
+	}
+	return found, nil
 }
 
 // git is this machine's own client, with its user's settings.

@@ -44,6 +44,9 @@ func (l Limits) filled() Limits {
 type Found struct {
 	Dir  string // where it is
 	Name string // what it is called: the last part of what was named, without the ending
+
+	URL      string // of the repository that it is a commit of, without user and password; "" if it is none of elsewhere
+	Revision string // the commit's ID
 }
 
 // UnknownError says that what a person named is none of what can be a source.

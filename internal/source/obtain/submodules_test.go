@@ -85,6 +85,29 @@ func TestSubmodules(t *testing.T) {
 	}
 }
 
+// A commit's tree tells where it is from; what the clone of it was told to sign in with is nobody's business.
+func TestWhereACommitIsFrom(t *testing.T) {
+	t.Parallel()
+	f := forge{t, t.TempDir()}
+	f.commit("service", "main.txt", "service")
+	id := f.git("service", "rev-parse", "HEAD")
+	service := filepath.Join(f.dir, "service")
+	for _, c := range []struct{ remote, src, url, revision string }{
+		{"", service, "", ""},
+		{"", service + "@main", "", id},
+		{"", "file://" + service + "@main", "", id},
+		{"https://ann:word@forge.example/service.git", service + "@main", "https://forge.example/service.git", id},
+	} {
+		if c.remote != "" {
+			f.git("service", "remote", "add", "origin", c.remote)
+		}
+		found, err := obtain.Find(t.Context(), c.src, obtain.Options{Cache: t.TempDir()})
+		if err != nil || found.URL != c.url || found.Revision != c.revision {
+			t.Errorf("%s (%s): from %q, %q, %v", c.src, c.remote, found.URL, found.Revision, err)
+		}
+	}
+}
+
 // What no git would take, and what leads elsewhere.
 func TestHostileSubmodules(t *testing.T) {
 	t.Parallel()
