@@ -27,7 +27,8 @@ func classes() []string {
 // truth is what a careful reader of a tree's files writes down. Facts are spelled as factsOf does.
 type truth struct {
 	Trap      string              `yaml:"trap"`
-	Tree      string              `yaml:"tree"` // "gatehouse" stands for the example; otherwise the archive's other files
+	Release   string              `yaml:"release"` // as the operator names it; "" if that is left to the tree
+	Tree      string              `yaml:"tree"`    // "gatehouse" stands for the example; otherwise the archive's other files
 	Facts     map[string][]string `yaml:"facts"`
 	Main      []string            `yaml:"main"`      // facts without which the main product is not the upstream's
 	Uncertain bool                `yaml:"uncertain"` // the files do not tell what the main product is
@@ -78,15 +79,13 @@ func readCase(file, gatehouse string) (*testcase, error) {
 	return c, nil
 }
 
-func planTree(t *plan.Tree) (*plan.Plan, error) {
-	return plan.New(t, plan.Options{
-		Name: "service", Recognisers: all.Recognisers(),
-	})
+func planTree(t *plan.Tree, release string) (*plan.Plan, error) {
+	return plan.New(t, plan.Options{Name: "service", Release: release, Recognisers: all.Recognisers()})
 }
 
 // judge plans the tree and compares.
 func (c *testcase) judge() (score, error) {
-	p, err := planTree(c.tree)
+	p, err := planTree(c.tree, c.Release)
 	if err != nil {
 		return score{}, err
 	}

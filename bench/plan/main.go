@@ -108,7 +108,7 @@ func openAndPlan(dir string) error {
 	if err != nil {
 		return err
 	}
-	_, err = planTree(plan.NewTree(t.FS(), t.Paths()))
+	_, err = planTree(plan.NewTree(t.FS(), t.Paths()), "")
 	return err
 }
 

@@ -97,7 +97,11 @@ func newContext(stage *Stage, dir, dockerfile string) (*buildContext, error) {
 	c := &buildContext{stage: stage, dir: path.Clean(dir)}
 	var data []byte
 	ignore := ""
-	for _, name := range []string{dockerfile + ".dockerignore", path.Join(c.inTree(), ".dockerignore")} {
+	names := []string{dockerfile + ".dockerignore"}
+	if top, ok := stage.SourceOf(c.dir); ok {
+		names = append(names, path.Join(top, ".dockerignore"))
+	}
+	for _, name := range names {
 		var err error
 		if data, err = stage.Tree.Read(name); err == nil {
 			ignore = name
@@ -113,12 +117,6 @@ func newContext(stage *Stage, dir, dockerfile string) (*buildContext, error) {
 	return c, nil
 }
 
-// inTree is the context's folder in the tree.
-func (c *buildContext) inTree() string {
-	name, _ := c.stage.SourceOf(c.dir)
-	return name
-}
-
 // ignores tells whether a path of the context is left out.
 func (c *buildContext) ignores(rel string) bool {
 	if rel == "." || len(c.ignore.matcher.Patterns()) == 0 {
@@ -131,9 +129,11 @@ func (c *buildContext) ignores(rel string) bool {
 
 // match lists what a pattern of COPY selects, relative to the context, sorted.
 func (c *buildContext) match(pattern string) []string {
-	root, inside := c.inTree(), []string(nil)
-	for _, m := range c.stage.Tree.match(path.Join(root, pattern)) {
-		inside = append(inside, relativeTo(root, m))
+	var inside []string
+	if root, ok := c.stage.SourceOf(c.dir); ok {
+		for _, m := range c.stage.Tree.match(path.Join(root, pattern)) {
+			inside = append(inside, relativeTo(root, m))
+		}
 	}
 	for _, p := range c.stage.Files.Inside(c.dir) {
 		rel := relative(c.dir, p.At)

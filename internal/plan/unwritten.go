@@ -25,6 +25,7 @@ const unwrittenName = "\x00unwritten"
 type unwritten struct {
 	tree     *Tree
 	notes    *Notes
+	release  string // as the operator named it
 	lines    []string
 	evidence []Evidence // by line, from 1 on: evidence[0] is line 1's
 }
@@ -80,7 +81,7 @@ type program struct {
 // writeImage writes the image of a tree that has no Dockerfile and follows it. It is nil where nothing of the tree can be started, or where several
 // things can and nothing says which; what was looked at is then a question.
 func writeImage(t *Tree, o Options, notes *Notes) (*candidate, *unwritten, error) {
-	u := &unwritten{tree: t, notes: notes}
+	u := &unwritten{tree: t, notes: notes, release: o.Release}
 	looked := []Evidence{{Rule: fmt.Sprintf("%d files, none named Dockerfile, Containerfile, Dockerfile.*, Dockerfile-* or *.dockerfile", len(t.Files()))}}
 	all := u.programs()
 	main, args, ok := u.started(all)
@@ -436,6 +437,31 @@ func (u *unwritten) write(main program, s start) {
 	}
 }
 
+// goBuild is the command that builds a program of Go: as a GoReleaser configuration has it, else the plainest.
+func (u *unwritten) goBuild(main program, to string) (string, Evidence) {
+	r, err := readReleaser(u.tree, u.release)
+	if err != nil {
+		u.notes.Remark(err.Error(), main.evidence)
+	}
+	if r == nil {
+		return fmt.Sprintf("go build -o %s %s", quote(to), quote("./"+main.of)), main.evidence
+	}
+	for _, b := range r.builds() {
+		if path.Join("/", b.Dir, b.folder()) != path.Join("/", main.dir, main.of) {
+			continue
+		}
+		b.Main = "./" + main.of
+		env, command := r.command(b, to)
+		for _, k := range slices.Backward(slices.Sorted(maps.Keys(env))) {
+			if variableName.MatchString(k) {
+				command = k + "=" + quote(env[k]) + " " + command
+			}
+		}
+		return command, Evidence{File: r.name, Line: b.line}
+	}
+	return fmt.Sprintf("go build -o %s %s", quote(to), quote("./"+main.of)), main.evidence
+}
+
 // compiled builds a program in a checkout and ships it, with the folders that it opens from where it is started.
 func (u *unwritten) compiled(main program, s start) {
 	tree := Evidence{Rule: "the tree"}
@@ -445,7 +471,8 @@ func (u *unwritten) compiled(main program, s start) {
 	u.pages()
 	to := "/usr/local/bin/" + main.name
 	if main.language == "go" {
-		u.add(main.evidence, "RUN cd %s && go build -o %s %s", quote(main.dir), quote(to), quote("./"+main.of))
+		command, e := u.goBuild(main, to)
+		u.add(e, "RUN cd %s && %s", quote(main.dir), command)
 	} else {
 		u.add(main.evidence, "RUN cd %s && cargo build --release --locked -p %s --bin %s", quote(main.dir), quote(main.of), quote(main.name))
 	}

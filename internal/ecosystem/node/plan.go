@@ -41,7 +41,7 @@ func (r Recogniser) of(t *plan.Tree) *memory {
 
 // Recognise implements plan.Recogniser.
 func (r Recogniser) Recognise(c plan.Command, s *plan.Stage) (bool, error) {
-	p := planner{s, c, r}
+	p := planner{Stage: s, c: c, r: r}
 	switch name := path.Base(c.Args[0]); name {
 	case "corepack":
 		return p.corepack()
@@ -64,6 +64,8 @@ type planner struct {
 	*plan.Stage
 	c plan.Command
 	r Recogniser
+
+	moved bool // an argument of c says in which folder
 }
 
 // arguments are what is said to a manager.
@@ -78,7 +80,7 @@ func (a arguments) has(names ...string) bool {
 	return slices.ContainsFunc(names, func(n string) bool { v, ok := a.flags[n]; return ok && v != "false" })
 }
 
-// parseArguments sorts the words. After the name of a script or a program, words are that one's own.
+// parseArguments sorts the words. After the name of a script or a program, words are that one's own; npm takes options for itself there, too.
 func parseArguments(args []string, tool string) arguments {
 	valued := []string{
 		"prefix", "C", "dir", "cwd", "w", "workspace", "F", "filter", "registry", "loglevel", "cache", "userconfig", "omit", "include", "network-timeout", "mutex",
@@ -87,7 +89,7 @@ func parseArguments(args []string, tool string) arguments {
 	a := arguments{flags: map[string]string{}}
 	for i := 0; i < len(args); i++ {
 		word := args[i]
-		own := len(a.words) >= 1 && slices.Contains([]string{"exec", "dlx", "x"}, a.words[0]) || len(a.words) >= 2 && slices.Contains([]string{"run", "run-script", "workspace"}, a.words[0])
+		own := len(a.words) >= 1 && slices.Contains([]string{"exec", "dlx", "x"}, a.words[0]) || len(a.words) >= 2 && tool != "npm" && slices.Contains([]string{"run", "run-script", "workspace"}, a.words[0])
 		if strings.HasSuffix(tool, "x") {
 			own = len(a.words) >= 1
 		}
@@ -125,7 +127,7 @@ func parseArguments(args []string, tool string) arguments {
 func (p planner) manager(tool string, args []string) error {
 	a := parseArguments(args, tool)
 	if a.dir != "" {
-		p.c.Dir = plan.Abs(p.c.Dir, a.dir)
+		p.c.Dir, p.moved = plan.Abs(p.c.Dir, a.dir), true
 	}
 	word := ""
 	if len(a.words) > 0 {

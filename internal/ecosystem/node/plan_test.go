@@ -117,6 +117,24 @@ func TestPlan(t *testing.T) {
 			want:       recipe.Component{Ecosystem: "node", Dir: "web", Src: []string{"web", "!web/node_modules"}, Build: []string{"npm run build"}, Output: map[string]string{"dist": "dist"}},
 			toolchains: map[string]string{"node": "24", "npm": "11.6.2"},
 		},
+		"in a folder that is named behind the script, where npm looks for it too": {
+			files: []string{
+				"Dockerfile", "FROM node:24 AS build\nWORKDIR /w\nCOPY . .\nRUN npm ci --prefix ui && npm run build --prefix ui -- --dir x\nFROM scratch\nCOPY --from=build /w/ui/dist /web\n",
+				"ui/package.json", `{"scripts":{"build":"tool"}}`, "ui/package-lock.json", emptyNpmLock,
+			},
+			component:  "ui",
+			want:       recipe.Component{Ecosystem: "node", Dir: "ui", Src: []string{"ui"}, Build: []string{"npm run build -- --dir x"}, Output: map[string]string{"dist": "dist"}},
+			toolchains: map[string]string{"node": "24", "npm": "11"},
+		},
+		"with an argument of the script's own": {
+			files: []string{
+				"Dockerfile", "FROM node:24 AS build\nWORKDIR /w/ui\nCOPY ui .\nRUN yarn && yarn run build --dir x\nFROM scratch\nCOPY --from=build /w/ui/dist /web\n",
+				"ui/package.json", `{"scripts":{"build":"tool"}}`, "ui/yarn.lock", "# yarn lockfile v1\n",
+			},
+			component:  "ui",
+			want:       recipe.Component{Ecosystem: "node", Dir: "ui", Src: []string{"ui", "!ui/node_modules"}, Build: []string{"yarn run build --dir x"}, Output: map[string]string{"dist": "dist"}},
+			toolchains: map[string]string{"node": "24", "yarn": "1"},
+		},
 		"of the Node.js that workflows agree on": {
 			files: []string{
 				"Dockerfile", "FROM example/tools AS build\nWORKDIR /w\nCOPY . .\nRUN cd ui && npm ci && npm run build\nFROM scratch\nCOPY --from=build /w/ui/dist /web\n",

@@ -253,7 +253,7 @@ func (p planner) command(tool string, a arguments) error {
 func (p planner) call(tool, dir string) plan.Command {
 	c := p.c
 	c.Args = append([]string{tool}, c.Args[1:]...)
-	for i := 1; i < len(c.Args); i++ {
+	for i := 1; p.moved && i < len(c.Args) && c.Args[i] != "--"; i++ {
 		name, _, inline := strings.Cut(c.Args[i], "=")
 		if slices.Contains([]string{"--prefix", "-C", "--dir", "--cwd"}, name) {
 			c.Args = slices.Delete(slices.Clone(c.Args), i, min(len(c.Args), i+map[bool]int{true: 1, false: 2}[inline]))

@@ -11,7 +11,7 @@ import (
 // Ship implements plan.Shipper: an image on one of Node.js has it at /usr/local. It becomes a component of its own, which is the
 // toolchain, so that the service runs on the very version that it was built with.
 func (r Recogniser) Ship(s *plan.Stage) {
-	p := planner{s, plan.Command{Evidence: s.Evidence}, r}
+	p := planner{Stage: s, c: plan.Command{Evidence: s.Evidence}, r: r}
 	version, ok := p.nodeVersion(found{folder: "."})
 	if _, image := imageVersion(s.BaseImage()); !ok || !image || len(s.Tree.Files()) == 0 {
 		return

@@ -1,0 +1,359 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"text/template"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// releaser is what is used of a GoReleaser configuration: how programs are built before an image takes them over (GoReleaser, "Customization").
+type releaser struct {
+	name    string // of the file
+	Project string `yaml:"project_name"`
+	Env     texts  `yaml:"env"`
+	Before  struct {
+		Hooks []releaserHook `yaml:"hooks"`
+	} `yaml:"before"`
+	Builds    []releaserBuild `yaml:"builds"`
+	Dockers   []releaserImage `yaml:"dockers"`
+	DockersV2 []releaserImage `yaml:"dockers_v2"`
+
+	release string
+}
+
+// releaserHook is a command, alone or with where it is run.
+type releaserHook struct {
+	Cmd  string `yaml:"cmd"`
+	Dir  string `yaml:"dir"`
+	Env  texts  `yaml:"env"`
+	line int
+}
+
+type releaserBuild struct {
+	ID      string `yaml:"id"`
+	Dir     string `yaml:"dir"`
+	Main    string `yaml:"main"`
+	Binary  string `yaml:"binary"`
+	Builder string `yaml:"builder"`
+	Env     texts  `yaml:"env"`
+	Flags   texts  `yaml:"flags"`
+	Tags    texts  `yaml:"tags"`
+	LDFlags *texts `yaml:"ldflags"` // nil: GoReleaser's own
+	OS      texts  `yaml:"goos"`
+	Hooks   struct {
+		Pre texts `yaml:"pre"`
+	} `yaml:"hooks"`
+	line int
+}
+
+type releaserImage struct {
+	Dockerfile string            `yaml:"dockerfile"`
+	IDs        texts             `yaml:"ids"`
+	OS         string            `yaml:"goos"`
+	Arch       string            `yaml:"goarch"`
+	Templates  texts             `yaml:"image_templates"`
+	Flags      texts             `yaml:"build_flag_templates"`
+	Extra      texts             `yaml:"extra_files"`
+	Images     texts             `yaml:"images"`
+	Args       map[string]scalar `yaml:"build_args"`
+	line       int
+}
+
+// texts are words of YAML, of which one may stand alone.
+type texts []string
+
+// UnmarshalYAML is yaml.Unmarshaler's.
+func (t *texts) UnmarshalYAML(n *yaml.Node) error {
+	*t = texts{}
+	if n.Kind == yaml.ScalarNode {
+		if n.Value != "" {
+			*t = texts{n.Value}
+		}
+		return nil
+	}
+	for _, e := range n.Content {
+		if n.Kind == yaml.SequenceNode && e.Kind == yaml.ScalarNode {
+			*t = append(*t, e.Value)
+		}
+	}
+	return nil
+}
+
+// UnmarshalYAML is yaml.Unmarshaler's.
+func (h *releaserHook) UnmarshalYAML(n *yaml.Node) error {
+	h.line = n.Line
+	if n.Kind == yaml.ScalarNode {
+		h.Cmd = n.Value
+		return nil
+	}
+	type plain releaserHook
+	return n.Decode((*plain)(h))
+}
+
+// UnmarshalYAML is yaml.Unmarshaler's.
+func (b *releaserBuild) UnmarshalYAML(n *yaml.Node) error {
+	type plain releaserBuild
+	b.line = n.Line
+	return n.Decode((*plain)(b))
+}
+
+// UnmarshalYAML is yaml.Unmarshaler's.
+func (i *releaserImage) UnmarshalYAML(n *yaml.Node) error {
+	type plain releaserImage
+	i.line = n.Line
+	return n.Decode((*plain)(i))
+}
+
+// readReleaser reads the configuration at the top of a tree, nil if there is none.
+func readReleaser(t *Tree, release string) (*releaser, error) {
+	for _, name := range []string{".goreleaser.yaml", ".goreleaser.yml", "goreleaser.yaml", "goreleaser.yml", ".config/goreleaser.yaml", ".config/goreleaser.yml"} {
+		if !t.Has(name) {
+			continue
+		}
+		data, err := t.Read(name)
+		switch {
+		case err != nil:
+			return nil, err
+		case len(data) > maxYAML:
+			return nil, fmt.Errorf("read %s: has more than %d bytes", name, maxYAML)
+		}
+		r := &releaser{name: name, release: release}
+		if err := yaml.Unmarshal(data, r); err != nil {
+			return nil, fmt.Errorf("read %s: %w", name, err)
+		}
+		return r, nil
+	}
+	return nil, nil
+}
+
+// releaserDir is the folder that GoReleaser puts together for an image: programs and extra files.
+const releaserDir = "/goreleaser"
+
+// releasers follows what a GoReleaser configuration does before it builds images.
+func (p *places) releasers(notes *Notes) {
+	r, err := readReleaser(p.tree, p.release)
+	if err != nil {
+		notes.Remark(err.Error(), Evidence{File: ".goreleaser"})
+	}
+	if r == nil {
+		return
+	}
+	for n, images := range [][]releaserImage{r.Dockers, r.DockersV2} {
+		for _, i := range images {
+			if i.OS != "" && i.OS != "linux" || i.Arch != "" && i.Arch != "amd64" {
+				continue
+			}
+			p.follow(func(p *places) {
+				if err := r.image(p, p.machine("pipeline"), i, n == 1); err != nil {
+					notes.Remark(fmt.Sprintf("%s was not followed to its end: %v", r.name, err), Evidence{File: r.name, Line: i.line})
+				}
+			})
+		}
+	}
+}
+
+// image builds the programs that go into an image, and notes the image. byPlatform tells that each platform's stand in a folder of their own.
+func (r *releaser) image(p *places, s *Stage, i releaserImage, byPlatform bool) error {
+	for _, h := range r.Before.Hooks {
+		if err := s.Run(r.expand(h.Cmd), Abs(checkoutDir, r.expand(h.Dir)), r.environment(h.Env), Evidence{File: r.name, Line: h.line}); err != nil {
+			return err
+		}
+	}
+	to := releaserDir
+	if byPlatform {
+		to = path.Join(releaserDir, "linux/amd64")
+	}
+	for _, b := range r.builds() {
+		if len(i.IDs) > 0 && !slices.Contains(i.IDs, b.ID) {
+			continue
+		}
+		for _, pre := range b.Hooks.Pre {
+			if err := s.Run(r.expand(pre), Abs(checkoutDir, b.Dir), r.environment(b.Env), Evidence{File: r.name, Line: b.line}); err != nil {
+				return err
+			}
+		}
+		env, command := r.command(b, path.Join(to, b.Binary))
+		if err := s.Run(command, Abs(checkoutDir, b.Dir), env, Evidence{File: r.name, Line: b.line}); err != nil {
+			return err
+		}
+	}
+	e := Evidence{File: r.name, Line: i.line}
+	for _, extra := range i.Extra {
+		if extra = r.expand(extra); extra == "" {
+			continue
+		}
+		s.Copy(s, Abs(checkoutDir, extra), Abs(releaserDir, extra), e)
+	}
+	file := r.expand(i.Dockerfile)
+	if file == "" {
+		file = "Dockerfile"
+	}
+	n := &place{kind: "pipeline", args: map[string]string{}, context: s, dir: releaserDir, dockerfile: Abs(checkoutDir, file), evidence: e}
+	for k, v := range i.Args {
+		if v := r.expand(string(v)); v != "" {
+			n.args[k] = v
+		}
+	}
+	for _, flag := range i.Flags {
+		flag = r.expand(flag)
+		if target, ok := strings.CutPrefix(flag, "--target="); ok {
+			n.target = target
+		}
+		if k, v, ok := strings.Cut(strings.TrimPrefix(flag, "--build-arg="), "="); ok && strings.HasPrefix(flag, "--build-arg=") && v != "" {
+			n.args[k] = v
+		}
+	}
+	for _, name := range slices.Concat(i.Templates, i.Images) {
+		n.tags = append(n.tags, r.expand(name))
+	}
+	p.add(n)
+	return nil
+}
+
+// builds are the programs of Go for this platform, with the defaults filled in.
+func (r *releaser) builds() []releaserBuild {
+	all := r.Builds
+	if len(all) == 0 {
+		all = []releaserBuild{{}}
+	}
+	var out []releaserBuild
+	for _, b := range all {
+		if b.Builder != "" && b.Builder != "go" || len(b.OS) > 0 && !slices.Contains(b.OS, "linux") {
+			continue
+		}
+		if b.ID == "" {
+			b.ID = r.Project
+		}
+		if b.Main = r.expand(b.Main); b.Main == "" {
+			b.Main = "."
+		}
+		if b.Binary = path.Base(r.expand(b.Binary)); b.Binary == "." {
+			b.Binary = r.project()
+		}
+		b.Dir = r.expand(b.Dir)
+		out = append(out, b)
+	}
+	return out
+}
+
+// folder is that of the package that is built, seen from the build's own.
+func (b releaserBuild) folder() string {
+	if path.Ext(b.Main) == ".go" {
+		return path.Dir(b.Main)
+	}
+	return b.Main
+}
+
+// project is the name that programs have where they have none of their own.
+func (r *releaser) project() string {
+	if r.Project != "" {
+		return r.Project
+	}
+	return "app"
+}
+
+// command is the environment and the line by which a program is built.
+func (r *releaser) command(b releaserBuild, to string) (env map[string]string, line string) {
+	words := []string{"go", "build"}
+	for _, f := range b.Flags {
+		if f = r.expand(f); f != "" {
+			words = append(words, f)
+		}
+	}
+	var tags []string
+	for _, t := range b.Tags {
+		if t = r.expand(t); t != "" {
+			tags = append(tags, t)
+		}
+	}
+	if len(tags) > 0 {
+		words = append(words, "-tags="+strings.Join(tags, ","))
+	}
+	ldflags := texts{"-s -w -X main.version={{.Version}} -X main.commit={{.Commit}} -X main.date={{.Date}}"} // and who built, which here is not it
+	if b.LDFlags != nil {
+		ldflags = *b.LDFlags
+	}
+	var flags []string
+	for _, f := range ldflags {
+		flags = append(flags, r.expand(f))
+	}
+	if text := strings.TrimSpace(strings.Join(flags, " ")); text != "" {
+		words = append(words, "-ldflags="+text)
+	}
+	words = append(words, "-o", to, b.Main)
+	for i, w := range words {
+		words[i] = quote(strings.ReplaceAll(w, "\n", " "))
+	}
+	return r.environment(b.Env), strings.Join(words, " ")
+}
+
+// environment is the configuration's, with more.
+func (r *releaser) environment(more texts) map[string]string {
+	env := map[string]string{}
+	for _, kv := range slices.Concat(r.Env, more) {
+		if k, v, ok := strings.Cut(kv, "="); ok {
+			env[k] = strings.ReplaceAll(r.expand(v), "\n", " ")
+		}
+	}
+	return env
+}
+
+// longestTemplate is the longest text that is expanded, in bytes.
+const longestTemplate = 1 << 14
+
+// endless are words of a template that may make much of little.
+var endless = regexp.MustCompile(`\b(range|template|block|define|printf|print|println|js|html|urlquery)\b`)
+
+// expand replaces what is known in a template: the release and names. All else is "", and so is a template that cannot be followed.
+func (r *releaser) expand(text string) string {
+	if !strings.Contains(text, "{{") {
+		return text
+	}
+	if len(text) > longestTemplate || endless.MatchString(text) {
+		return ""
+	}
+	same := func(s string) string { return s }
+	t, err := template.New("").Option("missingkey=zero").Funcs(template.FuncMap{
+		"tolower": strings.ToLower, "toupper": strings.ToUpper, "trim": strings.TrimSpace, "title": same, "abs": same, "mdv2escape": same,
+		"trimprefix": strings.TrimPrefix, "trimsuffix": strings.TrimSuffix, "dir": path.Dir, "base": path.Base,
+		"replace":      func(s, old, by string) string { return strings.Replace(s, old, by, len(s)) },
+		"time":         func(string) string { return "" },
+		"isEnvSet":     func(string) bool { return false },
+		"envOrDefault": func(_, otherwise string) string { return otherwise },
+	}).Parse(text)
+	if err != nil {
+		return ""
+	}
+	version := strings.TrimPrefix(r.release, "v")
+	env := map[string]string{}
+	for _, kv := range r.Env {
+		if k, v, ok := strings.Cut(kv, "="); ok && !strings.Contains(v, "{{") {
+			env[k] = v
+		}
+	}
+	var b boundedText
+	err = t.Execute(&b, map[string]any{
+		"Version": version, "RawVersion": version, "Tag": r.release, "ProjectName": r.project(), "Os": "linux", "Arch": "amd64", "Env": env,
+		"Runtime": map[string]string{"Goos": "linux", "Goarch": "amd64"},
+	})
+	if err != nil {
+		return ""
+	}
+	return strings.ReplaceAll(b.String(), "<no value>", "")
+}
+
+// boundedText is a text that does not grow without end.
+type boundedText struct{ strings.Builder }
+
+func (b *boundedText) Write(p []byte) (int, error) {
+	if b.Len()+len(p) > 4*longestTemplate {
+		return 0, errors.New("too long")
+	}
+	return b.Builder.Write(p)
+}
