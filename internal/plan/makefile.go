@@ -85,9 +85,9 @@ func (m *makefile) statement(text string) (targets []string, isRule bool) {
 		return nil, false
 	}
 	needs, inline, hasInline := strings.Cut(strings.TrimLeft(text[colon+1:], ":"), ";")
-	for _, t := range strings.Fields(m.expand(text[:colon], nil, 0)) {
+	for _, t := range strings.Fields(m.expand(text[:colon], nil)) {
 		r := m.rules[t]
-		r.needs = append(r.needs, strings.Fields(m.expand(strings.ReplaceAll(needs, "|", " "), nil, 0))...)
+		r.needs = append(r.needs, strings.Fields(m.expand(strings.ReplaceAll(needs, "|", " "), nil))...)
 		if hasInline {
 			r.recipe = append(r.recipe, recipeLine{strings.TrimSpace(inline), 0})
 		}
@@ -100,7 +100,14 @@ func (m *makefile) statement(text string) (targets []string, isRule bool) {
 }
 
 // expand replaces variables; what is not known becomes nothing, as in make. $$ becomes $.
-func (m *makefile) expand(text string, over map[string]string, depth int) string {
+func (m *makefile) expand(text string, over map[string]string) string {
+	// Variables that are made of one another would take as long as they like.
+	left := 1 << 16
+	return m.expandWithin(&left, text, over, 0)
+}
+
+// expandWithin is expand of a text that depth others are made of, in no more than so many variables.
+func (m *makefile) expandWithin(left *int, text string, over map[string]string, depth int) string {
 	var b strings.Builder
 	for i := 0; i < len(text); i++ {
 		if text[i] != '$' || i+1 == len(text) {
@@ -115,7 +122,7 @@ func (m *makefile) expand(text string, over map[string]string, depth int) string
 		}
 		if name == "(" || name == "{" {
 			end := closing(text, i)
-			name = text[i+1 : end]
+			name = text[i+1 : max(i+1, end)] // a text that ends with the bracket has nothing in it
 			i = end
 		}
 		if command, ok := strings.CutPrefix(name, "shell "); ok {
@@ -126,8 +133,8 @@ func (m *makefile) expand(text string, over map[string]string, depth int) string
 		if !ok {
 			v = m.vars[name]
 		}
-		if depth < 20 && len(v) < 1<<16 {
-			b.WriteString(m.expand(v, over, depth+1))
+		if *left--; *left > 0 && depth < 20 && len(v) < 1<<16 {
+			b.WriteString(m.expandWithin(left, v, over, depth+1))
 		}
 		if b.Len() > 1<<20 {
 			break
@@ -242,7 +249,7 @@ func (m *makefile) run(s *Stage, target, dir string, over, env map[string]string
 		vars[k] = v
 	}
 	for _, l := range r.recipe {
-		text := strings.TrimLeft(m.expand(l.text, vars, 0), "@-+ ")
+		text := strings.TrimLeft(m.expand(l.text, vars), "@-+ ")
 		if err := s.Run(text, dir, env, Evidence{File: m.name, Line: l.line}); err != nil {
 			return err
 		}

@@ -110,7 +110,7 @@ func (p *places) makefiles(notes *Notes) {
 			continue
 		}
 		for _, target := range slices.Sorted(maps.Keys(m.rules)) {
-			if !slices.ContainsFunc(m.rules[target].recipe, func(l recipeLine) bool { return mentionsImages(m.expand(l.text, nil, 0)) }) {
+			if !slices.ContainsFunc(m.rules[target].recipe, func(l recipeLine) bool { return mentionsImages(m.expand(l.text, nil)) }) {
 				continue
 			}
 			c := Command{Args: []string{"make", target}, Dir: path.Join(checkoutDir, path.Dir(name)), Evidence: Evidence{File: name}}
