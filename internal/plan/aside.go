@@ -13,7 +13,7 @@ func Aside(name string) string {
 		switch d {
 		case ".devcontainer", "devcontainer", "dev", "development":
 			return "it is for development"
-		case "test", "tests", "testing", "testdata", "e2e", "integration-tests", "benchmark", "benchmarks", "bench":
+		case "test", "tests", "testing", "testdata", "e2e", "integration-tests", "playwright", "cypress", "benchmark", "benchmarks", "bench":
 			return "it is for tests"
 		case "doc", "docs", "website", "documentation":
 			return "it is documentation"

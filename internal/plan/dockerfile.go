@@ -315,6 +315,13 @@ func (f *image) copyStage(s *Stage, from, src, dst string, into bool, e Evidence
 		s.from = append(s.from, stage)
 	}
 	src = Abs("/", src)
+	ref := from
+	if stage != nil {
+		ref = stage.BaseImage()
+	}
+	if repository(ref) == crossImage {
+		return nil
+	}
 	if stage == nil {
 		at := dst
 		if into && path.Ext(src) == "" && !strings.HasSuffix(src, "/") {
@@ -336,7 +343,7 @@ func (f *image) copyStage(s *Stage, from, src, dst string, into bool, e Evidence
 		}
 		return nil
 	}
-	if o.Kind == Unknown && len(stage.Files.Inside(src)) == 0 && !stage.AnyUnknown() {
+	if o.Kind == Unknown && !stage.belowSource(src) && len(stage.Files.Inside(src)) == 0 && !stage.AnyUnknown() {
 		s.Files.Place(at, Origin{Kind: Image, Ref: stage.BaseImage(), Path: src}, e) // nothing made it: it came with the image
 		return nil
 	}

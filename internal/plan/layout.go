@@ -188,7 +188,7 @@ func (a *assembly) gaps(x *candidate) {
 			from = "the stage " + m.From
 		}
 		a.Notes.Ask(Question{
-			About: "package.layout", Main: true, Looked: looked,
+			About: "package.layout", Main: !a.checksHealth(m.Path), Looked: looked,
 			Ask: fmt.Sprintf("%s is copied out of %s, but nothing that was followed makes it; who makes it?", m.Path, from),
 		})
 	}
@@ -197,6 +197,18 @@ func (a *assembly) gaps(x *candidate) {
 			a.Notes.Ask(Question{About: "components", Ask: fmt.Sprintf("what does %q make, in %s? No ecosystem knows it", short(c.Text()), c.Dir), Looked: []Evidence{c.Evidence}})
 		}
 	}
+}
+
+// checksHealth tells whether a program is what the image's health check runs: the service does without.
+func (a *assembly) checksHealth(program string) bool {
+	for _, text := range a.stage.Config.Health {
+		for _, word := range strings.Fields(text) {
+			if path.Base(word) == path.Base(program) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // short is a text of at most 160 bytes.

@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -59,6 +60,31 @@ COPY --from=build /src/nothing /
 	}
 	if diff := cmp.Diff(want, r.commands); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A loop that waits for what is not here is gone through once.
+func TestShellThatWaits(t *testing.T) {
+	t.Parallel()
+	const image = "FROM debian AS build\nWORKDIR /src\nRUN while true; do curl http://localhost; sleep 1; done; until ready; do sleep 5; done; bake made\nFROM debian:trixie\nCOPY --from=build /src/made /app\nCMD [\"/app\"]\n"
+	p, err := plan.New(tree("Dockerfile", image), plan.Options{Recognisers: []plan.Recogniser{baker{}}})
+	if err != nil || !strings.HasSuffix(p.Recipe.Package.Layout["/app"], ":made") {
+		t.Errorf("%v %+v", err, p)
+	}
+}
+
+// Helpers for compiling for other platforms are not part of what is made, and do what they are called for.
+func TestCrossTools(t *testing.T) {
+	t.Parallel()
+	const image = "FROM registry.example/team/xx AS xx\nFROM debian AS build\nCOPY --from=xx / /\nRUN xx-apt-get install -y libtide-dev xx-c-essentials\nWORKDIR /src\nCOPY . .\nRUN xx-info env && bake made && xx-verify made\n" +
+		"FROM debian:trixie\nCOPY --from=build /src/made /app\nEXPOSE 80\nHEALTHCHECK CMD curl localhost:80/up\nCMD [\"/app\"]\n"
+	p, err := plan.New(tree("Dockerfile", image), plan.Options{Release: "1", Recognisers: []plan.Recogniser{baker{}}})
+	if err != nil || !strings.HasSuffix(p.Recipe.Package.Layout["/app"], ":made") || len(p.Questions) != 1 { // which path is its health
+		t.Errorf("%v %+v", err, p)
+	}
+	p, err = plan.New(tree("Dockerfile", strings.Replace(image, "bake made", "unknown", 1)), plan.Options{Recognisers: []plan.Recogniser{baker{}}})
+	if err != nil || !p.Uncertain() {
+		t.Errorf("what nothing makes is taken for the helpers': %v %+v", err, p)
 	}
 }
 

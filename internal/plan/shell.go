@@ -22,7 +22,7 @@ import (
 
 const (
 	maxDepth = 12       // scripts that call scripts
-	maxCalls = 100000   // commands of one text, the shell's own included
+	maxCalls = 30000    // commands of one text, the shell's own included
 	maxText  = 64 << 10 // bytes of one text: what is nested in it, the stack of the parser has to hold
 	maxBytes = 4 << 20  // of all variables
 )
@@ -96,6 +96,9 @@ func guard(file *syntax.File) {
 			}
 		case *syntax.WhileClause:
 			n.Do = append([]*syntax.Stmt{colon()}, n.Do...)
+			if sleeps(n) { // it waits for what is not here: a server, a container
+				n.Do = append(n.Do, &syntax.Stmt{Cmd: call("break")})
+			}
 		case *syntax.ForClause:
 			n.Do = append([]*syntax.Stmt{colon()}, n.Do...)
 		}
@@ -103,8 +106,22 @@ func guard(file *syntax.File) {
 	})
 }
 
-func colon() *syntax.Stmt {
-	return &syntax.Stmt{Cmd: &syntax.CallExpr{Args: []*syntax.Word{{Parts: []syntax.WordPart{&syntax.Lit{Value: ":"}}}}}}
+func colon() *syntax.Stmt { return &syntax.Stmt{Cmd: call(":")} }
+
+func call(name string) *syntax.CallExpr {
+	return &syntax.CallExpr{Args: []*syntax.Word{{Parts: []syntax.WordPart{&syntax.Lit{Value: name}}}}}
+}
+
+// sleeps tells whether a loop lets time go by.
+func sleeps(loop *syntax.WhileClause) bool {
+	found := false
+	syntax.Walk(loop, func(n syntax.Node) bool {
+		if c, ok := n.(*syntax.CallExpr); ok && len(c.Args) > 0 && c.Args[0].Lit() == "sleep" {
+			found = true
+		}
+		return !found
+	})
+	return found
 }
 
 // assigns tells whether a command only sets variables, and not to the status of the one before.
