@@ -178,6 +178,9 @@ func (a *assembly) drops(script, name string) bool {
 		values[k] = v
 	}
 	numbers, ok := a.stage.numbers(interpolate(user, known(values)))
+	if ok && strings.HasPrefix(numbers, "0:") {
+		return false // by default it stays what it is
+	}
 	if !ok {
 		a.Notes.Ask(Question{
 			About: "package.user", Looked: []Evidence{e},

@@ -47,7 +47,8 @@ type releaserBuild struct {
 	LDFlags *texts `yaml:"ldflags"` // nil: GoReleaser's own
 	OS      texts  `yaml:"goos"`
 	Hooks   struct {
-		Pre texts `yaml:"pre"`
+		Pre  texts `yaml:"pre"`
+		Post texts `yaml:"post"`
 	} `yaml:"hooks"`
 	line int
 }
@@ -127,6 +128,11 @@ func readReleaser(t *Tree, release string) (*releaser, error) {
 		if err := yaml.Unmarshal(data, r); err != nil {
 			return nil, fmt.Errorf("read %s: %w", name, err)
 		}
+		if r.Project == "" { // GoReleaser asks git where it was cloned from
+			if data, err := t.Read("go.mod"); err == nil {
+				r.Project = path.Base(moduleName(data))
+			}
+		}
 		return r, nil
 	}
 	return nil, nil
@@ -150,7 +156,7 @@ func (p *places) releasers(notes *Notes) {
 				continue
 			}
 			p.follow(func(p *places) {
-				if err := r.image(p, p.machine("pipeline"), i, n == 1); err != nil {
+				if err := r.image(p, p.machine("pipeline"), i, n == 1, notes); err != nil {
 					notes.Remark(fmt.Sprintf("%s was not followed to its end: %v", r.name, err), Evidence{File: r.name, Line: i.line})
 				}
 			})
@@ -159,7 +165,7 @@ func (p *places) releasers(notes *Notes) {
 }
 
 // image builds the programs that go into an image, and notes the image. byPlatform tells that each platform's stand in a folder of their own.
-func (r *releaser) image(p *places, s *Stage, i releaserImage, byPlatform bool) error {
+func (r *releaser) image(p *places, s *Stage, i releaserImage, byPlatform bool, notes *Notes) error {
 	for _, h := range r.Before.Hooks {
 		if err := s.Run(r.expand(h.Cmd), Abs(checkoutDir, r.expand(h.Dir)), r.environment(h.Env), Evidence{File: r.name, Line: h.line}); err != nil {
 			return err
@@ -170,7 +176,7 @@ func (r *releaser) image(p *places, s *Stage, i releaserImage, byPlatform bool) 
 		to = path.Join(releaserDir, "linux/amd64")
 	}
 	for _, b := range r.builds() {
-		if len(i.IDs) > 0 && !slices.Contains(i.IDs, b.ID) {
+		if len(i.IDs) > 0 && !slices.Contains(i.IDs, b.ID) && len(r.Builds) > 1 {
 			continue
 		}
 		for _, pre := range b.Hooks.Pre {
@@ -181,6 +187,16 @@ func (r *releaser) image(p *places, s *Stage, i releaserImage, byPlatform bool) 
 		env, command := r.command(b, path.Join(to, b.Binary))
 		if err := s.Run(command, Abs(checkoutDir, b.Dir), env, Evidence{File: r.name, Line: b.line}); err != nil {
 			return err
+		}
+		for _, post := range b.Hooks.Post {
+			post = strings.NewReplacer("{{ .Path }}", path.Join(to, b.Binary), "{{.Path}}", path.Join(to, b.Binary)).Replace(post)
+			before := len(s.Unrecognised)
+			if err := s.Run(r.expand(post), Abs(checkoutDir, b.Dir), env, Evidence{File: r.name, Line: b.line}); err != nil {
+				return err
+			}
+			if len(s.Unrecognised) > before {
+				notes.Remark(fmt.Sprintf("after it is built, %s is changed by %q, which is not followed", b.Binary, short(post)), Evidence{File: r.name, Line: b.line})
+			}
 		}
 	}
 	e := Evidence{File: r.name, Line: i.line}

@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,4 +45,26 @@ func orNone(name string) string {
 		return "none"
 	}
 	return name
+}
+
+// What is copied with all that a folder will have, and what is done to a program afterwards, is followed.
+func TestReleaserHooks(t *testing.T) {
+	t.Parallel()
+	config := "builds: [{hooks: {pre: ['bake pages/x', 'mkdir to', 'cp -r pages/* to'], post: ['bake extra', 'pack {{ .Path }}']}, ldflags: x}]\ndockers: [{extra_files: [to, extra, start.sh]}]\n"
+	p, err := plan.New(tree("Dockerfile", "FROM debian:trixie\nCOPY to /to\nCOPY extra /extra\nENTRYPOINT [\"/start.sh\"]\nCOPY start.sh /start.sh\n", ".goreleaser.yml", config, "start.sh",
+		"#!/bin/sh\nPUID=${PUID:-0}\nPGID=${PGID:-0}\nexec su-exec $PUID:$PGID \"$@\"\n"), plan.Options{Release: "1", Recognisers: []plan.Recogniser{baker{}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at, want := range map[string]string{"/to/x": ":pages/x", "/extra": ":extra"} {
+		if got := p.Recipe.Package.Layout[at]; !strings.HasSuffix(got, want) {
+			t.Errorf("%s is %q, want …%s; %+v", at, got, want, p.Questions)
+		}
+	}
+	if !slices.ContainsFunc(p.Remarks, func(r plan.Remark) bool { return strings.Contains(r.Text, `changed by "pack /goreleaser/app"`) }) {
+		t.Errorf("nothing tells of what is done to the program: %+v", p.Remarks)
+	}
+	if p.Recipe.Package.User != "" {
+		t.Errorf("it runs as %q", p.Recipe.Package.User)
+	}
 }

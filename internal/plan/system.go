@@ -181,7 +181,8 @@ func copyFiles(c Command, s *Stage, name string) {
 	dst := Abs(c.Dir, list[len(list)-1])
 	into := len(list) > 2 || strings.HasSuffix(list[len(list)-1], "/") || s.isFolder(dst)
 	for _, src := range list[:len(list)-1] {
-		abs, contents := Abs(c.Dir, src), strings.HasSuffix(src, "/.")
+		folder, all := strings.CutSuffix(src, "/*") // what a shell does not find in the tree, it leaves as it is written
+		abs, contents := Abs(c.Dir, folder), all || strings.HasSuffix(src, "/.")
 		at := dst
 		if into && !contents {
 			at = path.Join(dst, path.Base(abs))
