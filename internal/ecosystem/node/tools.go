@@ -114,6 +114,8 @@ func (t tools) environment(m Manager) map[string]string {
 	}
 	if t.headers {
 		env["npm_config_nodedir"] = toolsAt
+		// node-gyp is a Python program, which is installed beside what it makes: no compiled modules with their time, no order of its sets.
+		env["PYTHONDONTWRITEBYTECODE"], env["PYTHONHASHSEED"] = "1", "0"
 	}
 	set := func(pairs ...string) {
 		for i := 0; i < len(pairs); i += 2 {
