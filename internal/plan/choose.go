@@ -388,7 +388,8 @@ func (c *chooser) rank(x *candidate) rank {
 	name := x.image.name
 	base := strings.ToLower(path.Base(name))
 	r := rank{
-		own: Aside(name) == "", last: !c.bases[name], makes: len(x.builds) > 0, whole: len(x.missingOfTree()) == 0 || slices.ContainsFunc(c.of(name), (*place).prepares),
+		own: Aside(name) == "", last: !c.bases[name], makes: len(x.builds) > 0,
+		whole:  x.takes() && (len(x.missingOfTree()) == 0 || slices.ContainsFunc(c.of(name), (*place).prepares)),
 		starts: len(x.target.Config.Entrypoint)+len(x.target.Config.Cmd) > 0,
 		plain:  base == "dockerfile" || base == "containerfile" || strings.Contains(base, "default"), top: x.image.context.dir == checkoutDir,
 		products: len(x.builds), depth: -strings.Count(name, "/"),
@@ -417,6 +418,11 @@ func (p *place) isMain() bool {
 		_, tag, _ := strings.Cut(path.Base(t), ":")
 		return variant(tag) == "" && tag != "master" && tag != "main"
 	})
+}
+
+// takes tells whether anything of the tree is in the image, or is to be.
+func (x *candidate) takes() bool {
+	return len(x.missing()) > 0 || slices.ContainsFunc(x.target.Files.Placements(), func(p Placement) bool { return p.Origin.Kind == Source || p.Origin.Kind == Product })
 }
 
 // missing lists what is to be copied and is nowhere, of all stages that were followed for it.

@@ -58,6 +58,9 @@ func New(t *Tree, o Options) (*Plan, error) {
 			reviewer.Review(t, p.Recipe, &p.Notes)
 		}
 	}
+	if len(p.Recipe.Components) == 0 && !p.Uncertain() {
+		p.Ask(Question{About: "components", Main: true, Looked: []Evidence{best.target.Evidence}, Ask: "nothing of the tree is in the image; what is the service built from?"})
+	}
 	for _, problem := range a.recipe.Check() {
 		p.Ask(Question{About: "recipe", Ask: "the recipe is not whole: " + problem, Main: true, Looked: []Evidence{best.target.Evidence}})
 	}

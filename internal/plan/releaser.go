@@ -150,6 +150,13 @@ func (p *places) releasers(notes *Notes) {
 	if r == nil {
 		return
 	}
+	if len(r.Dockers)+len(r.DockersV2) == 0 {
+		p.follow(func(p *places) {
+			if err := r.distribution(p, p.machine("pipeline")); err != nil {
+				notes.Remark(fmt.Sprintf("%s was not followed to its end: %v", r.name, err), Evidence{File: r.name})
+			}
+		})
+	}
 	for n, images := range [][]releaserImage{r.Dockers, r.DockersV2} {
 		for _, i := range images {
 			if i.OS != "" && i.OS != "linux" || i.Arch != "" && i.Arch != "amd64" {
@@ -162,6 +169,37 @@ func (p *places) releasers(notes *Notes) {
 			})
 		}
 	}
+}
+
+// distributions are where builds leave programs in the checkout: GoReleaser's own folders, named with the level of the processor's features or, as
+// pipelines rename them, without.
+func distributions(b releaserBuild) []string {
+	name := b.ID + "_linux_amd64"
+	return []string{path.Join(checkoutDir, "dist", name+"_v1", b.Binary), path.Join(checkoutDir, "dist", name, b.Binary)}
+}
+
+// distribution builds all programs, and notes the Dockerfiles that take them out of the folder that they are left in.
+func (r *releaser) distribution(p *places, s *Stage) error {
+	for _, h := range r.Before.Hooks {
+		if err := s.Run(r.expand(h.Cmd), Abs(checkoutDir, r.expand(h.Dir)), r.environment(h.Env), Evidence{File: r.name, Line: h.line}); err != nil {
+			return err
+		}
+	}
+	for _, b := range r.builds() {
+		e := Evidence{File: r.name, Line: b.line}
+		at := distributions(b)
+		env, command := r.command(b, at[0])
+		if err := s.Run(command, Abs(checkoutDir, b.Dir), env, e); err != nil {
+			return err
+		}
+		s.Copy(s, at[0], at[1], e)
+	}
+	for _, name := range p.tree.Dockerfiles() {
+		if data, err := p.tree.Read(name); err == nil && Aside(name) == "" && strings.Contains(string(data), "dist/") {
+			p.add(&place{kind: "script", args: map[string]string{}, context: s, dir: checkoutDir, dockerfile: path.Join(checkoutDir, name), evidence: Evidence{File: r.name, Line: 1}})
+		}
+	}
+	return nil
 }
 
 // image builds the programs that go into an image, and notes the image. byPlatform tells that each platform's stand in a folder of their own.

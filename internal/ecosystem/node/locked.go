@@ -108,7 +108,7 @@ func (l *Locked) finish(file string, bad []error) error {
 		for i, b := range bad {
 			texts[i] = b.Error()
 		}
-		return fmt.Errorf("read %s: %d packages cannot be pinned:\n  %s", file, len(bad), strings.Join(texts, "\n  "))
+		return fmt.Errorf("read %s: %d packages cannot be pinned:\n  %s", file, len(bad), shortList(texts))
 	}
 	slices.SortStableFunc(l.Packages, func(a, b Package) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Version, b.Version), strings.Compare(a.URL, b.URL))
@@ -159,4 +159,15 @@ func isHTTP(url string) bool {
 // below tells whether a relative path is clean and stays below its folder.
 func below(dir string) bool {
 	return dir == "." || fs.ValidPath(dir)
+}
+
+// shortList is one thing a line, of many the first ones: a lock that another registry wrote has the same to say of all packages.
+func shortList(texts []string) string {
+	const most = 12
+	more := ""
+	if len(texts) > most {
+		more = fmt.Sprintf("\n  … and %d more", len(texts)-most+1)
+		texts = texts[:most-1]
+	}
+	return strings.Join(texts, "\n  ") + more
 }

@@ -111,7 +111,7 @@ func ReadLock(data []byte, platform Platform) (*Locked, error) {
 		out.Placed[dir] = a.Hash
 	}
 	if len(bad) > 0 {
-		return nil, fmt.Errorf("read package-lock.json: %d packages cannot be pinned:\n  %s", len(bad), strings.Join(bad, "\n  "))
+		return nil, fmt.Errorf("read package-lock.json: %d packages cannot be pinned:\n  %s", len(bad), shortList(bad))
 	}
 	slices.Sort(out.Folders)
 	out.Folders = slices.Compact(out.Folders)
