@@ -90,7 +90,8 @@ func (a *assembly) program(name string) string {
 	if strings.Contains(name, "/") {
 		return Abs(a.stage.Dir, name)
 	}
-	for _, dir := range strings.Split(a.stage.Env["PATH"], ":") {
+	dirs := strings.Split(a.stage.Env["PATH"], ":")
+	for _, dir := range slices.Concat(slices.DeleteFunc(slices.Clone(dirs), isSbin), dirs) { // environments have bin alone
 		if at := path.Join(dir, name); path.IsAbs(dir) && a.stage.Files.Exists(at) {
 			if o, _ := a.stage.Lookup(at); o.Kind == Source || o.Kind == Product {
 				return at
@@ -99,6 +100,8 @@ func (a *assembly) program(name string) string {
 	}
 	return name
 }
+
+func isSbin(dir string) bool { return path.Base(dir) == "sbin" }
 
 func (a *assembly) workdir() {
 	if a.stage.Dir != "/" {

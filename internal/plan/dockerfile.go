@@ -353,10 +353,17 @@ func (f *image) copyStage(s *Stage, from, src, dst string, into bool, e Evidence
 	return nil
 }
 
-// isFolder tells whether a folder is known to stand at a path.
+// isFolder tells whether a folder is known to stand at a path. A few are in every image that has a file system at all.
 func (s *Stage) isFolder(at string) bool {
 	o, _ := s.Files.Lookup(at)
-	return o.Kind == Empty || o.Kind == Network && o.Path != "" || o.Kind == Source && s.Tree.HasDir(o.Path) || len(s.Files.Inside(at)) > 0
+	return baseFolders[path.Clean(at)] || o.Kind == Empty || o.Kind == Network && o.Path != "" || o.Kind == Source && s.Tree.HasDir(o.Path) || len(s.Files.Inside(at)) > 0
+}
+
+// baseFolders are those that base images have (Filesystem Hierarchy Standard).
+var baseFolders = map[string]bool{
+	"/": true, "/bin": true, "/etc": true, "/home": true, "/lib": true, "/media": true, "/mnt": true, "/opt": true, "/root": true, "/run": true, "/sbin": true, "/srv": true,
+	"/tmp": true, "/usr": true, "/usr/bin": true, "/usr/lib": true, "/usr/local": true, "/usr/local/bin": true, "/usr/local/lib": true, "/usr/local/sbin": true,
+	"/usr/local/share": true, "/usr/sbin": true, "/usr/share": true, "/var": true, "/var/lib": true, "/var/tmp": true,
 }
 
 // isFile tells whether what is copied is a file rather than a folder. A build's output that was named as such is taken for what
@@ -394,10 +401,12 @@ func (f *image) run(s *Stage, c *instructions.RunCommand, known map[string]strin
 		e.Line++ // it begins on the next line
 	}
 	s.ran = append(s.ran, ran{text: text, dir: s.Dir, known: known, evidence: e})
-	count := len(s.Files.placed)
+	there := slices.Clone(s.Files.placed)
 	err := s.Run(text, s.Dir, known, e)
-	if mounted { // keep what was made, not what was mounted
-		made := s.Files.placed[min(count, len(s.Files.placed)):]
+	if mounted { // keep what was made, not what was mounted; some of that may have been removed
+		made := slices.DeleteFunc(slices.Clone(s.Files.placed), func(p Placement) bool {
+			return slices.ContainsFunc(there, func(q Placement) bool { return p.At == q.At && p.Origin == q.Origin })
+		})
 		s.Files = before
 		s.Files.placed = append(slices.Clone(s.Files.placed), made...)
 	}

@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -240,7 +241,15 @@ func (s *Stage) runScript(c Command) (bool, error) {
 		return false, nil // not out of the source: it stays a command that nobody knows
 	}
 	first, _, _ := strings.Cut(string(data), "\n")
-	if strings.HasPrefix(first, "#!") && !strings.Contains(first, "sh") {
+	if line, ok := strings.CutPrefix(first, "#!"); ok && !strings.Contains(first, "sh") {
+		words := strings.Fields(line)
+		if len(words) > 1 && path.Base(words[0]) == "env" {
+			words = words[1:]
+		}
+		if len(words) == 1 && scriptPrograms.MatchString(path.Base(words[0])) {
+			c.Args = append([]string{path.Base(words[0])}, c.Args...)
+			return true, s.recognise(c)
+		}
 		return false, nil
 	}
 	if strings.IndexByte(string(data), 0) >= 0 {
@@ -252,6 +261,9 @@ func (s *Stage) runScript(c Command) (bool, error) {
 	}
 	return true, s.run(string(data), Abs(c.Dir, c.Args[0]), c.Dir, c.Env, Evidence{File: name, Line: 1}, c.Args[1:]...)
 }
+
+// scriptPrograms are those that run scripts of their language, as ecosystems know them.
+var scriptPrograms = regexp.MustCompile(`^(python[0-9.]*|node)$`)
 
 // runRest follows programs that call the program that their arguments name.
 func runRest(c Command, s *Stage) error {

@@ -46,7 +46,7 @@ importers:
 packages:
   '@scope/a@1.2.3': {resolution: {integrity: ` + sri + `}}
   b@2.0.0: {resolution: {integrity: ` + sri + `}, os: [darwin]}
-  c@1.0.0: {resolution: {integrity: ` + sri + `}, os: [linux], libc: [musl]}
+  c@1.0.0: {resolution: {integrity: ` + sri + `}, os: linux, libc: musl}
   d@https://git.example/o/d/tar.gz/abc: {resolution: {tarball: https://git.example/o/d/tar.gz/abc}, version: 0.1.0}
   e@file:local/e: {resolution: {directory: local/e, type: directory}}
 snapshots:

@@ -36,12 +36,12 @@ type pnpmPackage struct {
 		Repo      string `yaml:"repo"`
 		Commit    string `yaml:"commit"`
 	} `yaml:"resolution"`
-	Name     string   `yaml:"name"`
-	Version  string   `yaml:"version"`
-	Optional bool     `yaml:"optional"`
-	OS       []string `yaml:"os"`
-	CPU      []string `yaml:"cpu"`
-	Libc     []string `yaml:"libc"`
+	Name     string `yaml:"name"`
+	Version  string `yaml:"version"`
+	Optional bool   `yaml:"optional"`
+	OS       words  `yaml:"os"`
+	CPU      words  `yaml:"cpu"`
+	Libc     words  `yaml:"libc"`
 }
 
 // ReadPnpm reads a pnpm-lock.yaml. Packages that are optional and not for the platform are left out, as pnpm does. It reports all
