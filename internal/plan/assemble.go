@@ -46,6 +46,7 @@ func assemble(x *candidate, o Options, notes *Notes) *assembly {
 	a.contract(c)
 	a.identity(o, x, c)
 	a.gaps(x)
+	a.started()
 	return a
 }
 

@@ -124,7 +124,7 @@ func TestTwoServicesAreAQuestion(t *testing.T) {
 // the image copies.
 func TestWhatIsMadeBeforeTheImage(t *testing.T) {
 	t.Parallel()
-	const image = "FROM debian\nWORKDIR /app\nCOPY web/dist ./web\nCMD [\"/app/start\"]\n"
+	const image = "FROM debian\nWORKDIR /app\nCOPY web/dist ./web\nCMD [\"sh\", \"/app/start\"]\n"
 	tests := []struct {
 		name  string
 		files []string

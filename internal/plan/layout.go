@@ -199,6 +199,44 @@ func (a *assembly) gaps(x *candidate) {
 	}
 }
 
+// started asks for the program that is started, if it is neither in the layout nor, by its name, of the runtime root's packages: without it there
+// is no service.
+func (a *assembly) started() {
+	if len(a.recipe.Package.Command) == 0 || len(a.recipe.Components) == 0 {
+		return
+	}
+	program := a.recipe.Package.Command[0]
+	for at := range a.recipe.Package.Layout {
+		if within(at, program) {
+			return
+		}
+	}
+	for at := range a.recipe.Package.Links {
+		if within(at, program) {
+			return
+		}
+	}
+	name := path.Base(program)
+	if strings.Contains(program, "/") && !slices.Contains([]string{"/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/libexec"}, path.Dir(program)) {
+		name = "" // no package of Debian's has it there
+	}
+	if name != "" && (slices.Contains(everyRootHas(), name) || slices.ContainsFunc(a.recipe.Roots["runtime"].Packages, func(p string) bool {
+		p, _, _ = strings.Cut(p, "/")
+		return p == name || strings.HasPrefix(p, name+"-") || strings.HasPrefix(p, strings.TrimRight(name, "0123456789.")) || strings.HasSuffix(p, "-"+name)
+	})) {
+		return
+	}
+	a.Notes.Ask(Question{
+		About: "package.layout", Main: true, Looked: a.evidence["package.command"],
+		Ask: fmt.Sprintf("%s is started, but neither a component nor a package of the runtime root has it; where does it come from?", program),
+	})
+}
+
+// everyRootHas are programs of Debian's essential packages that start services.
+func everyRootHas() []string {
+	return []string{"sh", "bash", "dash", "env", "perl", "nice", "timeout", "stdbuf", "setpriv", "sleep", "tail", "cat"}
+}
+
 // checksHealth tells whether a program is what the image's health check runs: the service does without.
 func (a *assembly) checksHealth(program string) bool {
 	for _, text := range a.stage.Config.Health {
