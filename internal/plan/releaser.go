@@ -152,7 +152,7 @@ func (p *places) releasers(notes *Notes) {
 	}
 	if len(r.Dockers)+len(r.DockersV2) == 0 {
 		p.follow(func(p *places) {
-			if err := r.distribution(p, p.machine("pipeline")); err != nil {
+			if err := r.distribution(p, p.machine("pipeline"), notes); err != nil {
 				notes.Remark(fmt.Sprintf("%s was not followed to its end: %v", r.name, err), Evidence{File: r.name})
 			}
 		})
@@ -171,6 +171,40 @@ func (p *places) releasers(notes *Notes) {
 	}
 }
 
+// before follows what is done before all builds.
+func (r *releaser) before(s *Stage) error {
+	for _, h := range r.Before.Hooks {
+		if err := s.Run(r.expand(h.Cmd), Abs(checkoutDir, r.expand(h.Dir)), r.environment(h.Env), Evidence{File: r.name, Line: h.line}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// build builds a program to a place, with what is done before and after.
+func (r *releaser) build(s *Stage, b releaserBuild, to string, notes *Notes) error {
+	e, dir := Evidence{File: r.name, Line: b.line}, Abs(checkoutDir, b.Dir)
+	env, command := r.command(b, to)
+	for _, pre := range b.Hooks.Pre {
+		if err := s.Run(r.expand(pre), dir, env, e); err != nil {
+			return err
+		}
+	}
+	if err := s.Run(command, dir, env, e); err != nil {
+		return err
+	}
+	for _, post := range b.Hooks.Post {
+		known := len(s.Unrecognised)
+		if err := s.Run(r.expand(strings.NewReplacer("{{ .Path }}", to, "{{.Path}}", to).Replace(post)), dir, env, e); err != nil {
+			return err
+		}
+		if len(s.Unrecognised) > known {
+			notes.Remark(fmt.Sprintf("after it is built, %s is changed by %q, which is not followed", b.Binary, short(post)), e)
+		}
+	}
+	return nil
+}
+
 // distributions are where builds leave programs in the checkout: GoReleaser's own folders, named with the level of the processor's features or, as
 // pipelines rename them, without.
 func distributions(b releaserBuild) []string {
@@ -179,20 +213,16 @@ func distributions(b releaserBuild) []string {
 }
 
 // distribution builds all programs, and notes the Dockerfiles that take them out of the folder that they are left in.
-func (r *releaser) distribution(p *places, s *Stage) error {
-	for _, h := range r.Before.Hooks {
-		if err := s.Run(r.expand(h.Cmd), Abs(checkoutDir, r.expand(h.Dir)), r.environment(h.Env), Evidence{File: r.name, Line: h.line}); err != nil {
-			return err
-		}
+func (r *releaser) distribution(p *places, s *Stage, notes *Notes) error {
+	if err := r.before(s); err != nil {
+		return err
 	}
 	for _, b := range r.builds() {
-		e := Evidence{File: r.name, Line: b.line}
 		at := distributions(b)
-		env, command := r.command(b, at[0])
-		if err := s.Run(command, Abs(checkoutDir, b.Dir), env, e); err != nil {
+		if err := r.build(s, b, at[0], notes); err != nil {
 			return err
 		}
-		s.Copy(s, at[0], at[1], e)
+		s.Copy(s, at[0], at[1], Evidence{File: r.name, Line: b.line})
 	}
 	for _, name := range p.tree.Dockerfiles() {
 		if data, err := p.tree.Read(name); err == nil && Aside(name) == "" && strings.Contains(string(data), "dist/") {
@@ -204,10 +234,8 @@ func (r *releaser) distribution(p *places, s *Stage) error {
 
 // image builds the programs that go into an image, and notes the image. byPlatform tells that each platform's stand in a folder of their own.
 func (r *releaser) image(p *places, s *Stage, i releaserImage, byPlatform bool, notes *Notes) error {
-	for _, h := range r.Before.Hooks {
-		if err := s.Run(r.expand(h.Cmd), Abs(checkoutDir, r.expand(h.Dir)), r.environment(h.Env), Evidence{File: r.name, Line: h.line}); err != nil {
-			return err
-		}
+	if err := r.before(s); err != nil {
+		return err
 	}
 	to := releaserDir
 	if byPlatform {
@@ -217,24 +245,8 @@ func (r *releaser) image(p *places, s *Stage, i releaserImage, byPlatform bool, 
 		if len(i.IDs) > 0 && !slices.Contains(i.IDs, b.ID) && len(r.Builds) > 1 {
 			continue
 		}
-		for _, pre := range b.Hooks.Pre {
-			if err := s.Run(r.expand(pre), Abs(checkoutDir, b.Dir), r.environment(b.Env), Evidence{File: r.name, Line: b.line}); err != nil {
-				return err
-			}
-		}
-		env, command := r.command(b, path.Join(to, b.Binary))
-		if err := s.Run(command, Abs(checkoutDir, b.Dir), env, Evidence{File: r.name, Line: b.line}); err != nil {
+		if err := r.build(s, b, path.Join(to, b.Binary), notes); err != nil {
 			return err
-		}
-		for _, post := range b.Hooks.Post {
-			post = strings.NewReplacer("{{ .Path }}", path.Join(to, b.Binary), "{{.Path}}", path.Join(to, b.Binary)).Replace(post)
-			before := len(s.Unrecognised)
-			if err := s.Run(r.expand(post), Abs(checkoutDir, b.Dir), env, Evidence{File: r.name, Line: b.line}); err != nil {
-				return err
-			}
-			if len(s.Unrecognised) > before {
-				notes.Remark(fmt.Sprintf("after it is built, %s is changed by %q, which is not followed", b.Binary, short(post)), Evidence{File: r.name, Line: b.line})
-			}
 		}
 	}
 	e := Evidence{File: r.name, Line: i.line}

@@ -61,7 +61,7 @@ func TestReleaserHooks(t *testing.T) {
 			t.Errorf("%s is %q, want …%s; %+v", at, got, want, p.Questions)
 		}
 	}
-	if !slices.ContainsFunc(p.Remarks, func(r plan.Remark) bool { return strings.Contains(r.Text, `changed by "pack /goreleaser/app"`) }) {
+	if !slices.ContainsFunc(p.Remarks, func(r plan.Remark) bool { return strings.Contains(r.Text, `changed by "pack {{ .Path }}"`) }) {
 		t.Errorf("nothing tells of what is done to the program: %+v", p.Remarks)
 	}
 	if p.Recipe.Package.User != "" {
