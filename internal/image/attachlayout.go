@@ -3,8 +3,8 @@ package image
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -12,6 +12,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
+
+	"headwater/internal/atomicfile"
 )
 
 // AttachToLayout puts attachments beside an image in the OCI layout in dir: manifests of their own, which the index lists without a name, and what
@@ -100,6 +102,9 @@ func (l layoutWriter) write(img v1.Image) (*v1.Descriptor, error) {
 		return nil, err
 	}
 	blobs := filepath.Join(l.dir, "blobs", d.Digest.Algorithm)
+	if err := os.MkdirAll(blobs, 0o755); err != nil {
+		return nil, err
+	}
 	for _, layer := range layers {
 		digest, err := layer.Digest()
 		if err != nil {
@@ -122,8 +127,7 @@ func (l layoutWriter) write(img v1.Image) (*v1.Descriptor, error) {
 		return nil, err
 	}
 	for file, data := range map[string][]byte{m.Config.Digest.Hex: config, d.Digest.Hex: raw} {
-		open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }
-		if err := writeBlob(filepath.Join(blobs, file), open); err != nil {
+		if err := atomicfile.Write(filepath.Join(blobs, file), data, 0o644); err != nil {
 			return nil, err
 		}
 	}

@@ -89,35 +89,12 @@ func readIndex(dir string, must bool) (*v1.IndexManifest, error) {
 
 // intoLayout writes blobs, then what names them.
 func (i *Image) intoLayout(dir, tag string, index *v1.IndexManifest) error {
-	raw, err := i.RawManifest()
+	d, err := layoutWriter{dir, index}.write(i)
 	if err != nil {
 		return err
 	}
-	config, err := i.RawConfigFile()
-	if err != nil {
-		return err
-	}
-	configName, err := i.ConfigName()
-	if err != nil {
-		return err
-	}
-	blobs := filepath.Join(dir, "blobs", i.Hash.Algorithm)
-	if err := os.MkdirAll(blobs, 0o755); err != nil {
-		return err
-	}
-	for _, l := range i.layers {
-		if err := writeBlob(filepath.Join(blobs, l.record.Digest.Hex), l.Compressed); err != nil {
-			return err
-		}
-	}
-	for file, data := range map[string][]byte{configName.Hex: config, i.Hash.Hex: raw} {
-		if err := atomicfile.Write(filepath.Join(blobs, file), data, 0o644); err != nil {
-			return err
-		}
-	}
-	listUnder(index, v1.Descriptor{
-		MediaType: types.OCIManifestSchema1, Size: int64(len(raw)), Digest: i.Hash, Platform: &v1.Platform{Architecture: "amd64", OS: "linux"},
-	}, tag)
+	d.Platform = &v1.Platform{Architecture: "amd64", OS: "linux"}
+	listUnder(index, *d, tag)
 	if err := atomicfile.Write(filepath.Join(dir, "oci-layout"), []byte(`{"imageLayoutVersion":"1.0.0"}`), 0o644); err != nil {
 		return err
 	}

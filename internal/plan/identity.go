@@ -61,9 +61,9 @@ func (a *assembly) labels(o Options) {
 			put(name, value, a.stage.Config.Evidence["label "+name])
 		}
 	}
-	for _, m := range licensed() {
+	for _, m := range manifests() {
 		if data, err := a.Tree.Read(m.file); err == nil {
-			put(labelLicences, m.read(data), Evidence{File: m.file})
+			put(labelLicences, m.read(data).licence, Evidence{File: m.file})
 		}
 	}
 	if len(labels) > 0 {
@@ -73,56 +73,6 @@ func (a *assembly) labels(o Options) {
 
 // licencePattern is an SPDX expression, or at least no sentence.
 var licencePattern = regexp.MustCompile(`^\(?[A-Za-z0-9.+-]+\)?( (AND|OR|WITH) \(?[A-Za-z0-9.+-]+\)?)*$`)
-
-// licensed are the files at the top of a tree that name its licence.
-func licensed() []struct {
-	file string
-	read func(data []byte) string
-} {
-	text := func(v any) string {
-		if m, ok := v.(map[string]any); ok {
-			v = m["text"] // PEP 621, before PEP 639
-		}
-		s, _ := v.(string)
-		return s
-	}
-	return []struct {
-		file string
-		read func(data []byte) string
-	}{
-		{"pyproject.toml", func(data []byte) string {
-			var m struct {
-				Project struct{ License any }
-				Tool    struct {
-					Poetry struct{ License any }
-				}
-			}
-			if toml.Unmarshal(data, &m) != nil {
-				return ""
-			}
-			return cmp.Or(text(m.Project.License), text(m.Tool.Poetry.License))
-		}},
-		{"Cargo.toml", func(data []byte) string {
-			var m struct {
-				Package   struct{ License any }
-				Workspace struct {
-					Package struct{ License any }
-				}
-			}
-			if toml.Unmarshal(data, &m) != nil {
-				return ""
-			}
-			return cmp.Or(text(m.Package.License), text(m.Workspace.Package.License))
-		}},
-		{"package.json", func(data []byte) string {
-			var m struct{ License any }
-			if json.Unmarshal(data, &m) != nil {
-				return ""
-			}
-			return text(m.License)
-		}},
-	}
-}
 
 // storeName makes a name that store paths allow.
 func storeName(s, otherwise string) string {
@@ -168,7 +118,7 @@ func (a *assembly) serviceName(x *candidate, c *composed) (string, Evidence) {
 	}
 	for _, m := range manifests() {
 		if data, err := a.Tree.Read(m.file); err == nil {
-			if name, _ := m.read(data); !generic(name) {
+			if name := m.read(data).name; !generic(name) {
 				return name, Evidence{File: m.file}
 			}
 		}
@@ -182,7 +132,7 @@ func (a *assembly) serviceName(x *candidate, c *composed) (string, Evidence) {
 func (a *assembly) releaseOf(x *candidate, c *composed) (string, Evidence) {
 	for _, m := range manifests() {
 		if data, err := a.Tree.Read(m.file); err == nil {
-			if _, version := m.read(data); releasePattern.MatchString(version) && version != "0.0.0" {
+			if version := m.read(data).version; releasePattern.MatchString(version) && version != "0.0.0" {
 				return version, Evidence{File: m.file}
 			}
 		}
@@ -212,60 +162,76 @@ var releasePattern = regexp.MustCompile(`^v?[0-9]+\.[0-9]+(\.[0-9]+)?([-+.][0-9A
 // manifest is a file that names what a tree is.
 type manifest struct {
 	file string
-	read func(data []byte) (name, version string)
+	read func(data []byte) named
 }
+
+// named is what a manifest says of the tree, "" where it says nothing.
+type named struct{ name, version, licence string }
 
 // manifests are those at the top of a tree, most telling first.
 func manifests() []manifest {
+	text := func(v any) string {
+		if m, ok := v.(map[string]any); ok {
+			v = m["text"] // a licence of PEP 621, before PEP 639
+		}
+		s, _ := v.(string)
+		return s
+	}
 	return []manifest{
-		{"pyproject.toml", func(data []byte) (string, string) {
+		{"pyproject.toml", func(data []byte) named {
+			type project struct {
+				Name, Version string
+				License       any
+			}
 			var m struct {
-				Project struct{ Name, Version string }
-				Tool    struct {
-					Poetry struct{ Name, Version string }
-				}
+				Project project
+				Tool    struct{ Poetry project }
 			}
 			if toml.Unmarshal(data, &m) != nil {
-				return "", ""
+				return named{}
 			}
-			if m.Project.Name == "" {
-				return m.Tool.Poetry.Name, m.Tool.Poetry.Version
+			of := m.Project
+			if of.Name == "" {
+				of = m.Tool.Poetry
 			}
-			return m.Project.Name, m.Project.Version
+			return named{of.Name, of.Version, cmp.Or(text(m.Project.License), text(m.Tool.Poetry.License))}
 		}},
-		{"Cargo.toml", func(data []byte) (string, string) {
+		{"Cargo.toml", func(data []byte) named {
+			type pkg struct{ Name, Version, License any }
 			var m struct {
-				Package   struct{ Name, Version any }
+				Package   pkg
 				Workspace struct {
-					Package struct{ Version string }
+					Package struct {
+						Version string
+						License any
+					}
 				}
 			}
 			if toml.Unmarshal(data, &m) != nil {
-				return "", ""
+				return named{}
 			}
-			name, _ := m.Package.Name.(string)
-			version, _ := m.Package.Version.(string)
-			if version == "" {
-				version = m.Workspace.Package.Version
-			}
-			return name, version
+			whole := m.Workspace.Package
+			return named{text(m.Package.Name), cmp.Or(text(m.Package.Version), whole.Version), cmp.Or(text(m.Package.License), text(whole.License))}
 		}},
-		{"package.json", func(data []byte) (string, string) {
-			var m struct{ Name, Version string }
+		{"package.json", func(data []byte) named {
+			var m struct {
+				Name, Version string
+				License       any
+			}
 			if json.Unmarshal(data, &m) != nil {
-				return "", ""
+				return named{}
 			}
-			return path.Base(m.Name), m.Version
+			return named{path.Base(m.Name), m.Version, text(m.License)}
 		}},
-		{"go.mod", func(data []byte) (string, string) {
+		{"go.mod", func(data []byte) named {
 			name := moduleName(data)
 			if name == "" {
-				return "", ""
+				return named{}
 			}
 			if generic(path.Base(name)) && strings.Contains(name, "/") {
 				name = path.Dir(name)
 			}
-			return path.Base(name), ""
+			return named{name: path.Base(name)}
 		}},
 	}
 }
