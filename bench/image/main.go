@@ -15,7 +15,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -27,6 +26,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"headwater/internal/freeport"
 	"headwater/internal/image/imagetest"
 )
 
@@ -89,14 +89,14 @@ func (b *bench) run(ctx context.Context, dir string, w io.Writer) (err error) {
 
 // serve starts the registry; the returned function ends it.
 func (b *bench) serve(ctx context.Context) (end func(), err error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Get()
 	if err != nil {
 		return nil, err
 	}
-	b.registry = l.Addr().String()
+	b.registry = fmt.Sprintf("127.0.0.1:%d", port)
 	config := "version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: " + b.dir + "/registry}}\nhttp: {addr: '" + b.registry + "'}\n"
 	file := filepath.Join(b.dir, "registry.yml")
-	if err := errors.Join(l.Close(), os.WriteFile(file, []byte(config), 0o644)); err != nil {
+	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)

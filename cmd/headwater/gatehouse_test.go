@@ -9,9 +9,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"headwater/internal/freeport"
 	"headwater/internal/proctest"
 	"io"
-	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -43,17 +43,21 @@ func newGatehouse(t *testing.T) gatehouse {
 	if err := os.CopyFS(examples, os.DirFS("../../examples")); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
 	g := gatehouse{
 		dir: filepath.Join(examples, "homelab/gatehouse"), src: filepath.Join(examples, "gatehouse"),
-		port: l.Addr().(*net.TCPAddr).Port, store: sharedStore(t),
+		port: freePort(t), store: sharedStore(t),
 	}
 	g.edit(t, filepath.Join(g.dir, recipeFile), func(s string) string { return strings.ReplaceAll(s, "9000", strconv.Itoa(g.port)) })
 	return g
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	port, err := freeport.Get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
 }
 
 func (g gatehouse) edit(t *testing.T, file string, change func(string) string) {

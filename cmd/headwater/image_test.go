@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -176,14 +175,7 @@ func registryServer(t *testing.T, tools *imagetest.Tools, auth string) string {
 // registryIn is registryServer with what the registry is given in dir/data.
 func registryIn(t *testing.T, tools *imagetest.Tools, auth, dir string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	host := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	host := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	config := "version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: " + dir + "/data}}\nhttp: {addr: '" + host + "'}\n" + auth
 	file := filepath.Join(dir, "config.yml")
 	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {

@@ -12,12 +12,12 @@ import (
 	"fmt"
 	"io"
 	"math/big"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"headwater/internal/flock"
+	"headwater/internal/freeport"
 	"headwater/internal/gotool"
 )
 
@@ -130,16 +131,11 @@ func write(t testing.TB, file string, data []byte) {
 
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Get()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
+	return strconv.Itoa(port)
 }
 
 // serve starts a server with nothing of the user's, which ends with the test; a test that failed shows what it said.

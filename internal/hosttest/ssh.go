@@ -3,11 +3,12 @@ package hosttest
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"headwater/internal/freeport"
 )
 
 // sshd is the server's configuration. It runs as the machine's one user, so it can neither change users nor ask PAM, and
@@ -56,7 +57,10 @@ func (h *Host) ServeSSH(t testing.TB, clients ...*Host) {
 func (h *Host) listen(t testing.TB) int {
 	t.Helper()
 	for range 10 {
-		port := freePort(t)
+		port, err := freeport.Get()
+		if err != nil {
+			t.Fatal(err)
+		}
 		h.Write(t, "home/.ssh/sshd_config", fmt.Sprintf(sshd, port, strings.Join(environment(), " ")))
 		p := h.Start(t, "/usr/sbin/sshd", "-D", "-e", "-f", "/home/build/.ssh/sshd_config")
 		if p.Await(func(log string) bool { return strings.Contains(log, "Server listening") }) {
@@ -68,16 +72,6 @@ func (h *Host) listen(t testing.TB) int {
 	}
 	t.Fatalf("%s: sshd found no free port", h.Name)
 	return 0
-}
-
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // key is the public half of a key of the machine's, which is made if there is none.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +18,7 @@ import (
 	"time"
 
 	"headwater/internal/dag"
+	"headwater/internal/freeport"
 	"headwater/internal/recipe"
 	"headwater/internal/service"
 )
@@ -41,7 +41,7 @@ func (r *Runner) startService(ctx context.Context, name string, s recipe.Service
 	i := service.Instance{Root: r.Roots[s.Root], Port: facts.Port}
 	var err error
 	if service.Hands(s.Env, service.Port) {
-		if i.Port, err = freePort(); err != nil {
+		if i.Port, err = freeport.Get(); err != nil {
 			return err
 		}
 	}
@@ -232,13 +232,4 @@ func (r *Runner) spawnInside(ctx context.Context, name string, cmd *exec.Cmd, st
 	}
 	p.target = info.ChildPID
 	return p, nil
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
