@@ -10,10 +10,10 @@ import (
 func Aside(name string) string {
 	dirs := strings.Split(strings.ToLower(path.Dir(name)), "/")
 	for _, d := range dirs {
-		switch d {
-		case ".devcontainer", "devcontainer", "dev", "development":
+		switch strings.TrimPrefix(d, ".") {
+		case "devcontainer", "dev", "development":
 			return "it is for development"
-		case "test", "tests", "testing", "testdata", "e2e", "integration-tests", "playwright", "cypress", "benchmark", "benchmarks", "bench":
+		case "test", "tests", "testing", "testdata", "e2e", "integration-tests", "playwright", "cypress", "benchmark", "benchmarks", "bench", "integration-test":
 			return "it is for tests"
 		case "doc", "docs", "website", "documentation":
 			return "it is documentation"
@@ -28,7 +28,7 @@ func Aside(name string) string {
 		switch {
 		case w == "dev" || w == "devel" || w == "development" || w == "local":
 			return "it is for development"
-		case w == "test" || w == "tests" || w == "testing" || w == "e2e":
+		case w == "test" || w == "tests" || w == "testing" || w == "e2e" || w == "coverage" || w == "integration":
 			return "it is for tests"
 		case w == "docs" || w == "website":
 			return "it is documentation"

@@ -44,7 +44,7 @@ func (t *Tree) writers(dir string) []Writer {
 		}
 		w := Writer{Project: project, Manager: t.manager(project)}
 		for _, script := range slices.Sorted(maps.Keys(manifest.Scripts)) {
-			for _, word := range strings.FieldsFunc(manifest.Scripts[script], func(r rune) bool { return strings.ContainsRune(" =\"'", r) }) {
+			for _, word := range written(script, manifest.Scripts[script]) {
 				if writesTo(project, word, dir) {
 					w.Script, w.Evidence = script, Evidence{name, lineOf(data, word), "writes to " + word}
 					out = append(out, w)
@@ -60,6 +60,49 @@ func (t *Tree) writers(dir string) []Writer {
 		}
 	}
 	return out
+}
+
+// written are the words of a script that may say where it writes: none of what takes files away, downloads or looks at them, and none of a
+// script that is there to work on the pages.
+func written(script, text string) []string {
+	name, _, _ := strings.Cut(script, ":")
+	if slices.Contains([]string{"clean", "dev", "format", "lint", "preview", "serve", "start", "test", "watch"}, name) {
+		return nil
+	}
+	var out []string
+	for _, command := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune("&|;\n", r) }) {
+		words := strings.FieldsFunc(command, func(r rune) bool { return strings.ContainsRune(" =\"'", r) })
+		if !slices.ContainsFunc(words, func(w string) bool {
+			return slices.Contains([]string{"rm", "rimraf", "del", "del-cli", "find", "curl", "wget", "eslint", "prettier"}, path.Base(w))
+		}) {
+			out = append(out, words...)
+		}
+	}
+	return out
+}
+
+// pageScript finds the scripts that a page loads.
+var pageScript = regexp.MustCompile(`<script\b[^>]*\bsrc=["']?([^"'\s>]+)`)
+
+// BuiltPages is the page of a folder of the tree whose scripts are there too: the folder has pages that are built, not a stub for them. "" if
+// there is none.
+func (t *Tree) BuiltPages(dir string) string {
+	for _, f := range t.Below(dir) {
+		if path.Base(f) != "index.html" {
+			continue
+		}
+		data, err := t.Read(f)
+		if err != nil || len(data) > maxSource {
+			continue
+		}
+		for _, m := range pageScript.FindAllStringSubmatch(string(data), 20) {
+			src, _, _ := strings.Cut(m[1], "?")
+			if !strings.Contains(src, "//") && strings.HasSuffix(src, ".js") && slices.ContainsFunc(t.Named(path.Base(src)), func(s string) bool { return strings.HasPrefix(s, dir+"/") }) {
+				return f
+			}
+		}
+	}
+	return ""
 }
 
 // configured looks for a folder in the configuration of a project's bundler.

@@ -9,13 +9,17 @@ import (
 )
 
 // embeds sees to what a program embeds: a folder that a web project of the tree writes is that project's product, whatever stands in its
-// place in the tree (a stub that compiles and fails at run time, a placeholder); what nothing makes is an open question, since
-// without it the main product is another.
+// place in the tree (a stub that compiles and fails at run time, a placeholder), unless it has pages with their scripts and nothing of the image's
+// own commands makes others; what nothing makes is an open question, since without it the main product is another.
 func embeds(s *plan.Stage, b *plan.Build, src string, patterns []embedded) error {
 	for _, e := range patterns {
 		dir := path.Join(src, e.dir)
 		stage := path.Join(b.Dir, e.dir)
 		if o, _ := s.Files.Lookup(stage); o.Kind == plan.Product || len(products(s, stage)) > 0 {
+			continue
+		}
+		if page := s.Tree.BuiltPages(dir); page != "" {
+			s.Notes.Remark("the pages in "+dir+" are kept in the tree as they were built, and embedded so", plan.Evidence{File: page}, e.evidence)
 			continue
 		}
 		writers := s.Tree.Writers(dir)
