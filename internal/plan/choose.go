@@ -117,6 +117,10 @@ func chooseImage(t *Tree, o Options, notes *Notes) (*candidate, error) {
 		notes.Remark(fmt.Sprintf("%s is not how the service ships: %s", all[0].name(), Aside(all[0].image.name)), Evidence{File: all[0].image.name})
 		return nil, nil
 	}
+	if image, ko := c.ko(); ko != (Evidence{}) && o.Dockerfile == "" && all[0].rank.built < 2 {
+		notes.Remark(fmt.Sprintf("%s is not how the service ships: ko makes the image, of %s", all[0].name(), image), Evidence{File: all[0].image.name}, ko)
+		return nil, nil
+	}
 	best, err := c.prepared(all[0])
 	if err != nil {
 		return nil, err
@@ -125,6 +129,19 @@ func chooseImage(t *Tree, o Options, notes *Notes) (*candidate, error) {
 	notes.Remarks = append(notes.Remarks, best.notes.Remarks...)
 	c.tell(best, all[1:])
 	return best, nil
+}
+
+// ko is the folder of the program of which ko makes the image, and where that is said, nothing if it makes none or makes images of Dockerfiles too.
+func (c *chooser) ko() (folder string, e Evidence) {
+	r, err := readReleaser(c.tree, c.options.Release)
+	if err != nil || r == nil || len(r.Dockers)+len(r.DockersV2) > 0 { // what cannot be read was told
+		return "", Evidence{}
+	}
+	image, folder, ok := r.ko()
+	if !ok {
+		return "", Evidence{}
+	}
+	return folder, Evidence{File: r.name, Line: image.line}
 }
 
 // tell says why the best candidate is taken, and asks if another could be it as well.

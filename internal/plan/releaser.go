@@ -23,6 +23,7 @@ type releaser struct {
 	Builds    []releaserBuild `yaml:"builds"`
 	Dockers   []releaserImage `yaml:"dockers"`
 	DockersV2 []releaserImage `yaml:"dockers_v2"`
+	Kos       []releaserKo    `yaml:"kos"`
 
 	release string
 }
@@ -64,6 +65,21 @@ type releaserImage struct {
 	Images     texts             `yaml:"images"`
 	Args       map[string]scalar `yaml:"build_args"`
 	line       int
+}
+
+// releaserKo is an image that ko makes of one program, without a Dockerfile (GoReleaser, "Docker Images with Ko").
+type releaserKo struct {
+	Build string `yaml:"build"`
+	Main  string `yaml:"main"`
+	Base  string `yaml:"base_image"`
+	line  int
+}
+
+// UnmarshalYAML is yaml.Unmarshaler's.
+func (k *releaserKo) UnmarshalYAML(n *yaml.Node) error {
+	type plain releaserKo
+	k.line = n.Line
+	return n.Decode((*plain)(k))
 }
 
 // texts are words of YAML, of which one may stand alone.
@@ -306,6 +322,29 @@ func (r *releaser) builds() []releaserBuild {
 		out = append(out, b)
 	}
 	return out
+}
+
+// ko is the image that ko makes, the first of those with the same program, and the program's folder in the tree. It is not ok where there is none, or
+// where several programs have one.
+func (r *releaser) ko() (image releaserKo, folder string, ok bool) {
+	for _, k := range r.Kos {
+		dir := ""
+		for _, b := range r.builds() {
+			if b.ID == k.Build || k.Build == "" && len(r.Builds) < 2 {
+				if k.Main = r.expand(k.Main); k.Main != "" {
+					b.Main = k.Main
+				}
+				dir = path.Join(b.Dir, b.folder())
+			}
+		}
+		if dir == "" || ok && dir != folder {
+			return releaserKo{}, "", false
+		}
+		if !ok {
+			image, folder, ok = k, dir, true
+		}
+	}
+	return image, folder, ok
 }
 
 // folder is that of the package that is built, seen from the build's own.

@@ -28,6 +28,7 @@ type unwritten struct {
 	release  string // as the operator named it
 	lines    []string
 	evidence []Evidence // by line, from 1 on: evidence[0] is line 1's
+	releaser *releaser  // nil if the tree has none
 }
 
 func (u *unwritten) add(e Evidence, format string, a ...any) {
@@ -83,6 +84,7 @@ type program struct {
 func writeImage(t *Tree, o Options, notes *Notes) (*candidate, *unwritten, error) {
 	u := &unwritten{tree: t, notes: notes, release: o.Release}
 	looked := []Evidence{{Rule: fmt.Sprintf("%d files, none named Dockerfile, Containerfile, Dockerfile.*, Dockerfile-* or *.dockerfile", len(t.Files()))}}
+	u.readReleaser()
 	all := u.programs()
 	main, args, ok := u.started(all)
 	if !ok {
@@ -96,7 +98,11 @@ func writeImage(t *Tree, o Options, notes *Notes) (*candidate, *unwritten, error
 		notes.Ask(Question{About: "package", Ask: ask, Main: true, Looked: looked})
 		return nil, u, nil
 	}
-	notes.Remark("no Dockerfile says how the service is put together; its manifests do: "+main.name+" is built and started", main.evidence)
+	if u.ships(main) {
+		notes.Remark("ko makes the image, without a Dockerfile: "+main.name+" is built and started", u.ko())
+	} else {
+		notes.Remark("no Dockerfile says how the service is put together; its manifests do: "+main.name+" is built and started", main.evidence)
+	}
 	u.write(main, args)
 	c := &chooser{tree: t, options: o, notes: notes, bases: map[string]bool{}, within: map[string]bool{}}
 	x, err := c.follow(unwrittenName, []byte(strings.Join(u.lines, "\n")), "", nil, &place{dir: checkoutDir})
@@ -118,6 +124,29 @@ func writeImage(t *Tree, o Options, notes *Notes) (*candidate, *unwritten, error
 		}
 	}
 	return x, u, nil
+}
+
+func (u *unwritten) readReleaser() {
+	r, err := readReleaser(u.tree, u.release)
+	if err != nil {
+		u.notes.Remark(err.Error(), Evidence{File: ".goreleaser"})
+	}
+	u.releaser = r
+}
+
+// ships tells whether an image of the program is made by ko.
+func (u *unwritten) ships(main program) bool {
+	if u.releaser == nil || main.language != "go" {
+		return false
+	}
+	_, folder, ok := u.releaser.ko()
+	return ok && folder == path.Join(main.dir, main.of)
+}
+
+// ko is where it is said that ko makes the image.
+func (u *unwritten) ko() Evidence {
+	image, _, _ := u.releaser.ko()
+	return Evidence{File: u.releaser.name, Line: image.line}
 }
 
 // programs are those of the tree that are not aside of the service.
@@ -259,6 +288,7 @@ type start struct {
 	command  []string // the program, "" where it is the tree's own, and its arguments; of a Procfile a shell's text
 	env      []string // NAME=VALUE
 	dir      string
+	volumes  []string
 	evidence Evidence
 }
 
@@ -290,6 +320,9 @@ func (u *unwritten) started(all []program) (main program, s start, ok bool) {
 	if len(units) == 1 {
 		units[0].command[0] = ""
 		return of[0], units[0], true
+	}
+	if i := slices.IndexFunc(all, u.ships); i >= 0 {
+		return all[i], start{}, true
 	}
 	compiled := slices.DeleteFunc(slices.Clone(all), func(p program) bool { return p.language == "node" })
 	if len(compiled) == 1 { // what Node.js starts beside it serves its pages to who works on them
@@ -406,13 +439,17 @@ func (u *unwritten) units() []start {
 				s.command, s.evidence = strings.Fields(strings.TrimLeft(value, "-@:+!")), Evidence{File: f, Line: i + 1}
 			case "WorkingDirectory":
 				s.dir = value
+			case "StateDirectory": // seen from /var/lib (systemd.exec)
+				for _, word := range strings.Fields(value) {
+					s.volumes = append(s.volumes, path.Join("/var/lib", word))
+				}
 			case "Environment":
 				for _, word := range strings.Fields(value) {
 					s.env = append(s.env, strings.Trim(word, `"'`))
 				}
 			}
 		}
-		if len(s.command) > 0 && !strings.ContainsAny(strings.Join(s.command, " "), "%$\\\"'") {
+		if len(s.command) > 0 && !strings.ContainsAny(strings.Join(slices.Concat(s.command, s.volumes), " "), "%$\\\"'") {
 			out = append(out, s)
 		}
 	}
@@ -432,6 +469,9 @@ func (u *unwritten) write(main program, s start) {
 			u.add(s.evidence, "ENV %s=%s", k, strconv.Quote(v))
 		}
 	}
+	if len(s.volumes) > 0 {
+		u.add(s.evidence, "VOLUME %s", jsonList(s.volumes))
+	}
 	if port, e, ok := u.port(main, s); ok {
 		u.add(e, "EXPOSE %s", port)
 	}
@@ -439,10 +479,7 @@ func (u *unwritten) write(main program, s start) {
 
 // goBuild is the command that builds a program of Go: as a GoReleaser configuration has it, else the plainest.
 func (u *unwritten) goBuild(main program, to string) (string, Evidence) {
-	r, err := readReleaser(u.tree, u.release)
-	if err != nil {
-		u.notes.Remark(err.Error(), main.evidence)
-	}
+	r := u.releaser
 	if r == nil {
 		return fmt.Sprintf("go build -o %s %s", quote(to), quote("./"+main.of)), main.evidence
 	}
@@ -470,14 +507,22 @@ func (u *unwritten) compiled(main program, s start) {
 	u.add(tree, "COPY . .")
 	u.pages()
 	to := "/usr/local/bin/" + main.name
+	if u.ships(main) {
+		to = "/ko-app/" + main.name
+	}
 	if main.language == "go" {
 		command, e := u.goBuild(main, to)
 		u.add(e, "RUN cd %s && %s", quote(main.dir), command)
 	} else {
 		u.add(main.evidence, "RUN cd %s && cargo build --release --locked -p %s --bin %s", quote(main.dir), quote(main.of), quote(main.name))
 	}
-	u.add(main.evidence, "FROM debian:stable-slim")
-	u.add(Evidence{Rule: "a service may ask others by TLS"}, "RUN apt-get install -y ca-certificates")
+	if u.ships(main) {
+		image, _, _ := u.releaser.ko()
+		u.add(u.ko(), "FROM %s", cmp.Or(u.releaser.expand(image.Base), "cgr.dev/chainguard/static"))
+	} else {
+		u.add(main.evidence, "FROM debian:stable-slim")
+		u.add(Evidence{Rule: "a service may ask others by TLS"}, "RUN apt-get install -y ca-certificates")
+	}
 	from := to
 	if main.language == "rust" {
 		from = path.Join("/src", path.Dir(u.outermost(main.dir, "Cargo.lock")), "target/release", main.name)
