@@ -20,6 +20,7 @@ type base struct {
 
 var (
 	versionPattern = regexp.MustCompile(`^v?([0-9]+(\.[0-9]+)*)`)
+	taggedPython   = regexp.MustCompile(`(?:^|-)python(3\.[0-9]+(?:\.[0-9]+)?)(?:-|$)`) // of images that bring a tool beside it
 	anyVersion     = regexp.MustCompile(`(^|[^0-9.])([0-9]+\.[0-9]+(\.[0-9]+)?)`)
 )
 
@@ -61,6 +62,10 @@ func parseBase(ref string) base {
 		if m := versionPattern.FindStringSubmatch(b.tag); m != nil && f != "debian" && f != "alpine" {
 			b.version = m[1]
 		}
+		return b
+	}
+	if m := taggedPython.FindStringSubmatch(b.tag); m != nil {
+		b.family, b.version = "python", m[1]
 		return b
 	}
 	for _, f := range []string{"python", "node", "golang", "rust", "openjdk", "php", "ruby", "alpine", "debian", "ubuntu"} {

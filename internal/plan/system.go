@@ -32,7 +32,7 @@ func (system) Recognise(c Command, s *Stage) (bool, error) {
 		}
 	case "sh", "bash", "ash", "dash":
 		return true, runShell(c, s)
-	case "env", "sudo", "time", "exec", "nice", "command", "su-exec", "gosu":
+	case "env", "sudo", "time", "exec", "nice", "command", "setpriv", "with-contenv", "su-exec", "gosu", "s6-setuidgid":
 		return true, runRest(c, s)
 	case "make", "gmake":
 		return true, runMake(c, s)
@@ -62,12 +62,15 @@ func (system) Recognise(c Command, s *Stage) (bool, error) {
 				s.Files.Place(Abs(c.Dir, a), o, c.Evidence)
 			}
 		}
-	case "usermod", "ldconfig", "update-ca-certificates", "dpkg",
+	case "usermod", "groupmod", "truncate", "ldconfig", "update-ca-certificates", "dpkg",
 		"dpkg-reconfigure", "locale-gen", "true", "false", "ls", "echo", "which", "id", "uname", "find", "grep", "sed", "tr", "cut", "date",
 		"setcap", "strip", "upx", "sleep", "tee", "head", "tail", "xargs", "sort", "mktemp", "file", "du", "df", "update-alternatives",
 		"yes", "printf", "nproc", "awk", "apt-key", "apt-mark", "apt-cache", "gpg", "sha256sum", "ldd", "tar", "unzip", "gunzip", "xz", "gzip", "arch":
 		// nothing that decides what stands where; what they bring from the network shows by what is missing
 	default:
+		if len(c.Args) == 2 && (c.Args[1] == "--version" || c.Args[1] == "-V" || c.Args[1] == "--help") {
+			return true, nil // it is asked whether it is there
+		}
 		return s.runScript(c)
 	}
 	return true, nil
@@ -278,7 +281,7 @@ func runRest(c Command, s *Stage) error {
 		case strings.HasPrefix(rest[0], "-"):
 		case assigned && !strings.Contains(k, "/"):
 			envs[k] = v
-		case path.Base(c.Args[0]) == "su-exec" || path.Base(c.Args[0]) == "gosu":
+		case slices.Contains([]string{"su-exec", "gosu", "s6-setuidgid"}, path.Base(c.Args[0])): // first comes who
 			if len(rest) < 2 {
 				return nil
 			}

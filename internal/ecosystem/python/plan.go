@@ -39,15 +39,17 @@ func (p planner) command(words []string) (bool, error) {
 	name, rest := path.Base(words[0]), words[1:]
 	switch {
 	case strings.TrimRight(name, "0123456789.") == "pip":
-		return true, p.pip(environmentOf(words[0]), rest)
+		return true, p.pip(p.environmentOf(words[0]), rest)
 	case programPattern.MatchString(name):
-		return true, p.python(words, environmentOf(words[0]))
+		return true, p.python(words, p.environmentOf(words[0]))
 	}
 	switch name {
 	case "uv":
 		return true, p.uv(rest)
-	case "uvx", "pipx":
-		p.Notes.Remark("the upstream's image runs "+p.c.Text()+", a tool that is not part of the service's environment", p.c.Evidence)
+	case "uvx":
+		return true, p.tool(rest)
+	case "pipx":
+		return true, p.pipx(rest)
 	case "poetry":
 		return true, p.poetry(rest)
 	case "virtualenv":
@@ -56,12 +58,43 @@ func (p planner) command(words []string) (bool, error) {
 		return true, p.pipenv()
 	case "mkdocs":
 		return true, p.mkdocs(rest, words)
-	case "compileall", "pip-compile", "pip-sync":
-		return name != "compileall" && p.unknown("pip-tools"), nil
+	case "pip-sync":
+		return true, p.uvPip("sync", rest)
+	case "pip-compile":
+		return p.unknown("pip-tools"), nil
+	case "compileall":
+	case "pybabel":
+		return true, p.pybabel(rest, words)
+	case "django-admin":
+		if known, err := p.django(rest, words, p.c.Dir); known || err != nil {
+			return known, err
+		}
+		return p.brought(words)
 	default:
 		return p.brought(words)
 	}
 	return true, nil
+}
+
+// tool is a program that is run from an environment of its own ("uvx", "uv tool run", "pipx run"). What it does to the service's is followed
+// where it is one of the tools that are known here: its version and what is installed beside it change nothing of that.
+func (p planner) tool(words []string) error {
+	_, name, rest := subcommand(words, uvValued()...)
+	name, _, _ = strings.Cut(name, "@")
+	if slices.Contains([]string{"poetry", "uv", "pipenv", "pip-sync", "pip-compile", "virtualenv"}, name) {
+		_, err := p.command(append([]string{name}, rest...))
+		return err
+	}
+	p.Notes.Remark("the upstream's image runs "+p.c.Text()+", a tool that is not part of the service's environment", p.c.Evidence)
+	return nil
+}
+
+func (p planner) pipx(words []string) error {
+	if _, verb, rest := subcommand(words); verb == "run" {
+		return p.tool(rest)
+	}
+	p.Notes.Remark("the upstream's image installs a tool that is not part of the service's environment: "+p.c.Text(), p.c.Evidence)
+	return nil
 }
 
 // unknown asks what a tool of the ecosystem does that is not followed.
@@ -150,13 +183,13 @@ func (p planner) script(words []string, at int) error {
 		if slices.Contains(rest, "install") || slices.Contains(rest, "develop") {
 			what := path.Dir(words[at])
 			if slices.Contains(rest, "develop") {
-				return p.pip(environmentOf(words[0]), []string{"install", "-e", what})
+				return p.pip(p.environmentOf(words[0]), []string{"install", "-e", what})
 			}
-			return p.pip(environmentOf(words[0]), []string{"install", what})
+			return p.pip(p.environmentOf(words[0]), []string{"install", what})
 		}
 	case "manage.py":
-		if len(rest) > 0 && rest[0] == "collectstatic" {
-			return p.collectStatic(words, plan.Abs(p.c.Dir, words[at]))
+		if known, err := p.django(rest, words, path.Dir(plan.Abs(p.c.Dir, words[at]))); known || err != nil {
+			return err
 		}
 	}
 	if _, ok := p.SourceOf(plan.Abs(p.c.Dir, words[at])); !ok {

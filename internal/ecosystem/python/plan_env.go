@@ -12,13 +12,25 @@ import (
 // systemVenv is where an image's own interpreter has its packages and scripts.
 const systemVenv = "/usr/local"
 
-// environmentOf is the environment that a program is in by its path, "" if that does not tell: /opt/venv/bin/pip.
-func environmentOf(program string) string {
-	dir := path.Dir(program)
-	if path.Base(dir) != "bin" || !path.IsAbs(dir) || dir == "/usr/bin" || dir == "/bin" {
+// environmentOf is the environment that a program is in by its path, "" if that does not tell: /opt/venv/bin/pip, and venv/bin/pip
+// as it is seen from the command's folder.
+func (p planner) environmentOf(program string) string {
+	if !strings.Contains(program, "/") {
+		return ""
+	}
+	dir := path.Dir(plan.Abs(p.c.Dir, program))
+	if path.Base(dir) != "bin" || dir == "/usr/bin" || dir == "/bin" {
 		return ""
 	}
 	return path.Dir(dir)
+}
+
+// named is the environment that an option names, as itself or by its interpreter, "" if it names a version or the system's.
+func (p planner) named(python string) string {
+	if at := plan.Abs(p.c.Dir, python); strings.Contains(python, "/") && p.environment(at) != nil {
+		return at
+	}
+	return p.environmentOf(python)
 }
 
 // current is the environment that a tool such as pip works on: the one that it is in, the one that is stepped into, the first on
@@ -31,7 +43,7 @@ func (p planner) current(env string) string {
 		return plan.Abs(p.c.Dir, p.c.Env["VIRTUAL_ENV"])
 	}
 	for _, dir := range strings.Split(p.c.Env["PATH"], ":") {
-		if venv := environmentOf(path.Join(dir, "x")); venv != "" && p.environment(venv) != nil {
+		if venv := p.environmentOf(path.Join(dir, "x")); venv != "" && p.environment(venv) != nil {
 			return venv
 		}
 	}
@@ -54,8 +66,8 @@ func (p planner) environment(venv string) *plan.Build {
 
 // active is the build of the environment whose programs a command finds, nil if there is none.
 func (p planner) active() *plan.Build {
-	if dir := path.Dir(p.c.Args[0]); path.IsAbs(dir) {
-		if b := p.environment(path.Dir(dir)); b != nil {
+	if venv := p.environmentOf(p.c.Args[0]); venv != "" {
+		if b := p.environment(venv); b != nil {
 			return b
 		}
 	}

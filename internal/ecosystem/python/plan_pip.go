@@ -13,15 +13,16 @@ func pipValued() []string {
 	return strings.Fields("-r --requirement -c --constraint -e --editable -t --target --platform --python-version --implementation --abi --root --prefix --src " +
 		"--upgrade-strategy -C --config-settings --global-option --no-binary --only-binary --progress-bar --root-user-action -i --index-url --extra-index-url " +
 		"-f --find-links --cache-dir --timeout --retries --log --proxy --trusted-host --cert --client-cert --use-feature -w --wheel-dir -d --dest --python " +
-		"-b --build-constraint --no-binary-package --override --index --default-index --python-platform --link-mode -p --index-strategy --group --extra")
+		"-b --build-constraint --no-binary-package --override --index --default-index --python-platform --link-mode -p --index-strategy --group --extra " +
+		"--requirements --constraints --build-constraints --overrides --python-preference --resolution --prerelease --exclude-newer --torch-backend --report")
 }
 
 // pip looks at a call of pip that works on an environment, "" for the one at hand.
 func (p planner) pip(env string, words []string) error {
 	flags, verb, rest := subcommand(words, pipValued()...)
 	for _, f := range flags {
-		if f.name == "--python" && path.IsAbs(f.value) {
-			env = environmentOf(f.value)
+		if f.name == "--python" {
+			env = defaultTo(p.named(f.value), env)
 		}
 	}
 	switch verb {
@@ -44,7 +45,7 @@ func (p planner) pipInstall(env string, words []string) error {
 	operands, flags := arguments(words, pipValued()...)
 	names := slices.DeleteFunc(slices.Clone(operands), func(o string) bool { return slices.Contains(tools(), bareName(o)) && !isPath(o) })
 	if len(names) == 0 && !slices.ContainsFunc(flags, func(f flag) bool {
-		return slices.Contains([]string{"-r", "--requirement", "-e", "--editable", "--group"}, f.name)
+		return slices.Contains([]string{"-r", "--requirement", "--requirements", "-e", "--editable", "--group"}, f.name)
 	}) {
 		return nil // nothing but tools
 	}
@@ -93,12 +94,16 @@ func (p planner) pipFill(b *plan.Build, names []string, flags []flag) error {
 		switch f.name {
 		case "--no-deps":
 			noDeps = "--no-deps "
-		case "-r", "--requirement":
+		case "-r", "--requirement", "--requirements":
 			p.requirements(b, f.value, "requirements", &fresh)
-		case "-c", "--constraint":
+		case "-c", "--constraint", "--constraints":
 			p.requirements(b, f.value, "constraints", &fresh)
 		case "-e", "--editable":
 			editable = append(editable, f.value)
+		case "--group":
+			if err := p.group(b, f.value); err != nil {
+				return err
+			}
 		case "--no-binary", "--no-binary-package":
 			add(b, "compile", compileNames(f.value)...)
 		case "--index-url", "-i", "--extra-index-url", "--index", "--default-index":
@@ -123,6 +128,59 @@ func (p planner) pipFill(b *plan.Build, names []string, flags []flag) error {
 	}
 	b.Alone = b.Sources != nil
 	return nil
+}
+
+// group adds what a dependency group names, of a project in the command's folder or of another ("pip install --group FILE:NAME").
+func (p planner) group(b *plan.Build, group string) error {
+	file := "pyproject.toml"
+	if i := strings.LastIndexByte(group, ':'); i >= 0 {
+		file, group = group[:i], group[i+1:]
+	}
+	data, name, err := p.ReadFile(plan.Abs(p.c.Dir, file))
+	if err != nil {
+		p.Notes.Ask(plan.Question{About: "components", Ask: fmt.Sprintf("the group %s of %s is installed, and that is no file of the source; what does it say?", group, file), Looked: []plan.Evidence{p.c.Evidence}})
+		return nil
+	}
+	manifest, err := ParseProject(data)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	names, ok := manifest.group(group, nil)
+	if !ok {
+		p.Notes.Ask(plan.Question{About: "components", Ask: fmt.Sprintf("the group %s is installed, which %s has not, or not as names of packages; what is in it?", group, name), Looked: []plan.Evidence{p.c.Evidence, {File: name}}})
+	}
+	add(b, "install", names...)
+	b.Evidence = append(b.Evidence, plan.Evidence{File: name})
+	return nil
+}
+
+// group are the requirements of a dependency group and of those that it includes (PEP 735). It is not ok where one is not there, includes itself,
+// or has something else in it.
+func (p *Project) group(name string, within []string) (requirements []string, ok bool) {
+	name = NormalizeName(name)
+	for _, key := range sortedKeys(p.fields.Groups) {
+		list, is := p.fields.Groups[key].([]any)
+		if NormalizeName(key) != name || !is || slices.Contains(within, name) {
+			continue
+		}
+		for _, e := range list {
+			switch e := e.(type) {
+			case string:
+				requirements = append(requirements, e)
+			case map[string]any:
+				included, _ := e["include-group"].(string)
+				more, ok := p.group(included, append(slices.Clone(within), name))
+				if !ok {
+					return nil, false
+				}
+				requirements = append(requirements, more...)
+			default:
+				return nil, false
+			}
+		}
+		return requirements, true
+	}
+	return nil, false
 }
 
 // compileNames reads what pip takes for --no-binary.

@@ -138,6 +138,28 @@ func TestPlan(t *testing.T) {
 			"FROM python:3.13\nWORKDIR /srv\nCOPY . .\nRUN uv export --no-dev -o r.txt && pip install -r r.txt\nCMD [\"dumb-init\"]\n", lock,
 			[]string{"/usr/local: env", `env dir= at=/srv src=packages/core,pyproject.toml,uv.lock {"venv":"/usr/local"}`},
 		},
+		"pip of an environment below the folder": {
+			"FROM python:3.13\nWORKDIR /x\nCOPY requirements.txt bounds.txt ./\nRUN python -m venv venv && venv/bin/pip install wheel && venv/bin/pip install -r requirements.txt\nCOPY . .\nCMD [\"/x/venv/bin/python\", \"app.py\"]\n", reqs,
+			[]string{"/x/venv: env", `env dir= at=/x src=bounds.txt,requirements.txt {"requirements":["requirements.txt"],"venv":"/x/venv"}`},
+		},
+		"an exported lock, with uv's own words for pip's options": {
+			"FROM example.invalid/uv:0.11-python3.13-trixie-slim\nWORKDIR /srv\nCOPY . .\nRUN uv export --no-dev -o r.txt && uv pip install --system --python-preference system --requirements r.txt\nCMD [\"dumb-init\"]\n", lock,
+			[]string{"/usr/local: env", `env dir= at=/srv src=packages/core,pyproject.toml,uv.lock {"venv":"/usr/local"}`},
+		},
+		"a lock that a tool exports which nothing installs": {
+			"FROM python:3.13 AS r\nWORKDIR /srv\nCOPY pyproject.toml uv.lock ./\nRUN uvx --with something uv@0.9 export --no-dev -o r.txt\nFROM python:3.13\nWORKDIR /x\nCOPY --from=r /srv/r.txt ./\nRUN pip install -r r.txt\nCMD [\"dumb-init\"]\n",
+			lock[:4],
+			[]string{"/usr/local: env", `env dir= at=/srv src=pyproject.toml,uv.lock {"venv":"/usr/local"}`},
+		},
+		"a group of dependencies, and one that it includes": {
+			"FROM python:3.13\nWORKDIR /x\nCOPY . .\nRUN pip install --group docker\nCMD [\"python\", \"x.py\"]\n",
+			[]string{"pyproject.toml", "[dependency-groups]\ndocker = [\"gunicorn==23\", {include-group = \"db\"}]\ndb = [\"psycopg\"]\n", "x.py", ""},
+			[]string{"/usr/local: env", `env dir= at= src= {"install":["gunicorn==23","psycopg"],"venv":"/usr/local"}`},
+		},
+		"files of requirements that a tool of its own installs": {
+			"FROM python:3.13\nWORKDIR /x\nCOPY . .\nRUN pip install pip-tools && pip-sync requirements.txt\nCMD [\"python\", \"app.py\"]\n", reqs,
+			[]string{"/usr/local: env", `env dir= at=/x src=bounds.txt,requirements.txt {"requirements":["requirements.txt"],"venv":"/usr/local"}`},
+		},
 		"only tools": {"FROM python:3.13\nRUN pip install poetry==2.1 uv\nCOPY app.py /x/\nCMD [\"python\", \"/x/app.py\"]\n", reqs, nil},
 	}
 	for name, c := range tests {
@@ -205,6 +227,54 @@ func TestPlanMadeFolder(t *testing.T) {
 	}
 	if !slices.ContainsFunc(slices.Collect(maps.Values(p.Recipe.Components)), func(c recipe.Component) bool { return len(c.Build) == 2 }) {
 		t.Errorf("nothing is built: %+v", p.Questions)
+	}
+}
+
+// What compiles translations makes the folders of languages that it is told of, or that are below it.
+func TestPlanTranslations(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		run    string
+		layout map[string]string
+		build  string
+	}{
+		"of a project": {
+			"RUN gosu app python manage.py compilemessages",
+			map[string]string{"/app/core/locale": "core/locale", "/app/shop/locale": "shop/locale"}, "python manage.py compilemessages",
+		},
+		"of an app":     {"WORKDIR /app/core\nRUN django-admin compilemessages", map[string]string{"/app/core/locale": "locale"}, "django-admin compilemessages"},
+		"of one folder": {"WORKDIR /\nRUN pybabel compile -d /app/shop/locale", map[string]string{"/app/shop/locale": "locale"}, "python3 -m babel.messages.frontend compile -d /app/shop/locale"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := planned(t,
+				"Dockerfile", "FROM python:3.13\nRUN apt-get install -y gettext\nCOPY requirements.txt /\nRUN pip install -r /requirements.txt\nCOPY . /app\nWORKDIR /app\n"+c.run+"\nCMD [\"python\", \"/app/manage.py\"]\n",
+				"requirements.txt", "django==5\nbabel==2\n", "manage.py", "", "core/locale/de/LC_MESSAGES/django.po", "", "shop/locale/fr/LC_MESSAGES/django.po", "", "tests/locale/fr/LC_MESSAGES/django.po", "")
+			for at, inside := range c.layout {
+				component, part, _ := strings.Cut(p.Recipe.Package.Layout[at], ":")
+				if made := p.Recipe.Components[component]; part != inside || !slices.Equal(made.Build, []string{c.build}) {
+					t.Errorf("%s has %s of %+v; %+v", at, part, made, p.Questions)
+				}
+			}
+			if len(p.Recipe.Package.Layout) != len(c.layout)+3 { // the tree, the environment and its requirements
+				t.Errorf("the layout is %v", p.Recipe.Package.Layout)
+			}
+		})
+	}
+}
+
+// Assets are gathered where the settings say, or the variable that they read.
+func TestPlanStaticRoot(t *testing.T) {
+	t.Parallel()
+	for setting, want := range map[string]string{
+		`BASE_DIR / "a" / "b"`: "/srv/app/a/b", `read_path("ASSETS", BASE_DIR.parent / "c")`: "/srv/c", `os.getenv("NONE", os.path.join(BASE_DIR, "d"))`: "/srv/app/d",
+		`os.environ.get("WHERE", BASE_DIR / "e")`: "/srv/other", `"/abs"`: "/abs",
+	} {
+		p := planned(t, "Dockerfile", "FROM python:3.13\nENV WHERE=/srv/other\nCOPY . /srv/app\nWORKDIR /srv/app\nRUN python manage.py collectstatic\nCMD [\"python\", \"manage.py\"]\n",
+			"manage.py", "", "shop/settings.py", "STATIC_ROOT = "+setting+"\n")
+		if _, ok := p.Recipe.Package.Layout[want]; !ok {
+			t.Errorf("%s: not at %s: %v", setting, want, p.Recipe.Package.Layout)
+		}
 	}
 }
 

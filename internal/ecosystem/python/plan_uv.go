@@ -16,7 +16,7 @@ func uvValued() []string {
 		"--index --default-index --index-url -i --extra-index-url --find-links -f --index-strategy --keyring-provider --resolution --prerelease --fork-strategy " +
 		"--exclude-newer --link-mode --refresh-package --reinstall-package --upgrade-package -P --config-setting -C --output-file -o --format --prompt --out-dir " +
 		"--python-platform --target --prefix --no-emit-package --constraint -c --constraints --override --overrides --requirement -r --requirements --editable -e " +
-		"--no-binary --only-binary --no-sources-package --seed-package")
+		"--no-binary --only-binary --no-sources-package --seed-package --python-preference --torch-backend --from")
 }
 
 // uv looks at a call of uv.
@@ -46,6 +46,9 @@ func (p planner) uv(words []string) error {
 	case "add":
 		p.unknown("uv add")
 	case "tool":
+		if _, verb, rest := subcommand(rest); verb == "run" {
+			return p.tool(rest)
+		}
 		p.Notes.Remark("the upstream's image installs a tool that is not part of the service's environment: "+p.c.Text(), p.c.Evidence)
 	}
 	return nil // the others bring uv itself, a Python, or nothing that stays
@@ -313,9 +316,7 @@ func (p planner) uvPip(verb string, rest []string) error {
 		case "--system":
 			env = systemVenv
 		case "--python", "-p":
-			if strings.HasPrefix(f.value, "/") {
-				env = environmentOf(f.value)
-			}
+			env = defaultTo(p.named(f.value), env)
 		}
 	}
 	if truthy(p.c.Env["UV_SYSTEM_PYTHON"]) {
