@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -144,14 +145,20 @@ func (m *makefile) expandWithin(left *int, text string, over map[string]string, 
 }
 
 // shell is what a function call of make's gives that asks a checkout for its tag; any other gives nothing that is known.
-func (m *makefile) shell(command string) string {
+func (m *makefile) shell(command string) string { return described(command, m.tag) }
+
+// withoutV finds what takes the letter off a tag.
+var withoutV = regexp.MustCompile(`s.\^?v..?(\s|['"]|g|$)|cut -c ?2-|tr -d ["']?v`)
+
+// described is what a command prints that asks a checkout for its tag, "" of any other.
+func described(command, tag string) string {
 	switch {
-	case !strings.Contains(command, "git ") || !strings.Contains(command, " describe"):
+	case !strings.Contains(command, "git ") || !strings.Contains(command, " describe") && !(strings.Contains(command, " name-rev") && strings.Contains(command, "--tags")):
 		return ""
-	case strings.Contains(command, "v//"): // it is cut off by sed
-		return strings.TrimPrefix(m.tag, "v")
+	case withoutV.MatchString(command):
+		return strings.TrimPrefix(tag, "v")
 	}
-	return m.tag
+	return tag
 }
 
 // closing is the index of the bracket that closes the one at i, or of the text's last byte.

@@ -45,7 +45,7 @@ type places struct {
 // followed is left out and told in notes.
 func findPlaces(t *Tree, o Options, notes *Notes) []*place {
 	p := &places{tree: t, release: o.Release}
-	for _, step := range []func(*Notes){p.composeFiles, p.pipelines, p.makefiles, p.scripts, p.releasers} {
+	for _, step := range []func(*Notes){p.composeFiles, p.pipelines, p.makefiles, p.taskfiles, p.scripts, p.releasers} {
 		step(notes)
 	}
 	return p.found
@@ -117,6 +117,38 @@ func (p *places) makefiles(notes *Notes) {
 			p.follow(func(p *places) {
 				if err := p.machine("script").recognise(c); err != nil {
 					notes.Remark(fmt.Sprintf("make %s in %s was not followed: %v", target, name, err), Evidence{File: name})
+				}
+			})
+		}
+	}
+}
+
+// taskfiles follows the tasks that build images.
+func (p *places) taskfiles(notes *Notes) {
+	for _, name := range p.tree.Named(taskfileNames()...) {
+		if Aside(name) != "" {
+			continue
+		}
+		data, err := p.tree.Read(name)
+		if err != nil {
+			notes.Remark(err.Error(), Evidence{File: name})
+		}
+		if err != nil || !mentionsImages(string(data)) {
+			continue
+		}
+		f, err := readTaskfile(p.machine("script"), path.Join(checkoutDir, name))
+		if err != nil {
+			notes.Remark(err.Error(), Evidence{File: name})
+			continue
+		}
+		for _, n := range slices.Sorted(maps.Keys(f.tasks)) {
+			if t := f.tasks[n]; t.file != name || !slices.ContainsFunc(t.commands(), func(c taskCmd) bool { return mentionsImages(c.Cmd) }) {
+				continue
+			}
+			c := Command{Args: []string{"task", n}, Dir: path.Join(checkoutDir, path.Dir(name)), Evidence: Evidence{File: name}}
+			p.follow(func(p *places) {
+				if err := p.machine("script").recognise(c); err != nil {
+					notes.Remark(fmt.Sprintf("task %s of %s was not followed: %v", n, name, err), Evidence{File: name})
 				}
 			})
 		}

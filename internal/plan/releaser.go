@@ -420,21 +420,7 @@ func (r *releaser) expand(text string) string {
 	if !strings.Contains(text, "{{") {
 		return text
 	}
-	if len(text) > longestTemplate || endless.MatchString(text) {
-		return ""
-	}
 	same := func(s string) string { return s }
-	t, err := template.New("").Option("missingkey=zero").Funcs(template.FuncMap{
-		"tolower": strings.ToLower, "toupper": strings.ToUpper, "trim": strings.TrimSpace, "title": same, "abs": same, "mdv2escape": same,
-		"trimprefix": strings.TrimPrefix, "trimsuffix": strings.TrimSuffix, "dir": path.Dir, "base": path.Base,
-		"replace":      func(s, old, by string) string { return strings.Replace(s, old, by, len(s)) },
-		"time":         func(string) string { return "" },
-		"isEnvSet":     func(string) bool { return false },
-		"envOrDefault": func(_, otherwise string) string { return otherwise },
-	}).Parse(text)
-	if err != nil {
-		return ""
-	}
 	version := strings.TrimPrefix(r.release, "v")
 	env := map[string]string{}
 	for _, kv := range r.Env {
@@ -442,15 +428,21 @@ func (r *releaser) expand(text string) string {
 			env[k] = v
 		}
 	}
-	var b boundedText
-	err = t.Execute(&b, map[string]any{
+	out, err := expandTemplate(text, map[string]any{
 		"Version": version, "RawVersion": version, "Tag": r.release, "ProjectName": r.project(), "Os": "linux", "Arch": "amd64", "Env": env,
 		"Runtime": map[string]string{"Goos": "linux", "Goarch": "amd64"},
+	}, template.FuncMap{
+		"tolower": strings.ToLower, "toupper": strings.ToUpper, "trim": strings.TrimSpace, "title": same, "abs": same, "mdv2escape": same,
+		"trimprefix": strings.TrimPrefix, "trimsuffix": strings.TrimSuffix, "dir": path.Dir, "base": path.Base,
+		"replace":      func(s, old, by string) string { return strings.Replace(s, old, by, len(s)) },
+		"time":         func(string) string { return "" },
+		"isEnvSet":     func(string) bool { return false },
+		"envOrDefault": func(_, otherwise string) string { return otherwise },
 	})
 	if err != nil {
 		return ""
 	}
-	return strings.ReplaceAll(b.String(), "<no value>", "")
+	return out
 }
 
 // boundedText is a text that does not grow without end.

@@ -30,11 +30,11 @@ const (
 // Run interprets shell text in a folder: conditions, loops and expansions as a shell does, but each program that it calls is only
 // looked at. at is where the text begins; params are its $1, $2 and so on.
 func (s *Stage) Run(text, dir string, env map[string]string, at Evidence, params ...string) error {
-	return s.run(text, at.File, dir, env, at, params...)
+	return s.run(text, at.File, dir, env, at, io.Discard, params...)
 }
 
-// run is Run of a text whose $0 is name.
-func (s *Stage) run(text, name, dir string, env map[string]string, at Evidence, params ...string) error {
+// run is Run of a text whose $0 is name and whose output goes to out.
+func (s *Stage) run(text, name, dir string, env map[string]string, at Evidence, out io.Writer, params ...string) error {
 	if s.depth++; s.depth > maxDepth {
 		return fmt.Errorf("%s: scripts call scripts more than %d deep", at, maxDepth)
 	}
@@ -45,7 +45,7 @@ func (s *Stage) run(text, name, dir string, env map[string]string, at Evidence, 
 	}
 	run := &shellRun{stage: s, at: at}
 	runner, err := interp.New(
-		interp.Env(expand.ListEnviron(environ(s.Env, env)...)), interp.StdIO(nil, io.Discard, io.Discard),
+		interp.Env(expand.ListEnviron(environ(s.Env, env)...)), interp.StdIO(nil, out, io.Discard),
 		interp.ExecHandlers(func(interp.ExecHandlerFunc) interp.ExecHandlerFunc { return run.exec }),
 		interp.Params(append([]string{"--"}, params...)...),
 		interp.CallHandler(run.call),

@@ -36,6 +36,8 @@ func (system) Recognise(c Command, s *Stage) (bool, error) {
 		return true, runRest(c, s)
 	case "make", "gmake":
 		return true, runMake(c, s)
+	case "task", "go-task":
+		return runTask(c, s)
 	case "curl", "wget":
 		download(c, s)
 	case "cat":
@@ -262,7 +264,15 @@ func (s *Stage) runScript(c Command) (bool, error) {
 		s.Notes.Remark(fmt.Sprintf("%s is not followed: has more than %d bytes", name, maxText), c.Evidence)
 		return false, nil
 	}
-	return true, s.run(string(data), Abs(c.Dir, c.Args[0]), c.Dir, c.Env, Evidence{File: name, Line: 1}, c.Args[1:]...)
+	return true, s.run(string(data), Abs(c.Dir, c.Args[0]), c.Dir, c.Env, Evidence{File: name, Line: 1}, scriptOutput{c}, c.Args[1:]...)
+}
+
+// scriptOutput is where a script prints to: what called it.
+type scriptOutput struct{ Command }
+
+func (o scriptOutput) Write(p []byte) (int, error) {
+	o.Print(string(p))
+	return len(p), nil
 }
 
 // scriptPrograms are those that run scripts of their language, as ecosystems know them.
@@ -348,7 +358,7 @@ func runGit(c Command, s *Stage) {
 			}
 			s.Files.Place(Abs(c.Dir, to), Origin{Kind: Network, Ref: url, Path: "/"}, c.Evidence)
 			return
-		case "describe":
+		case "describe", "name-rev":
 			c.Print(s.Release)
 			return
 		}

@@ -64,6 +64,7 @@ CMD ["/usr/bin/server"]
 		"compose.yml":              "services: {app: {build: ., ports: [\"8080:8080\"]}}\n",
 		".github/workflows/ci.yml": "jobs: {build: {steps: [{run: docker build .}]}}\n",
 		"Makefile":                 "image:\n\tdocker build .\n",
+		"Taskfile.yml":             "tasks: {image: docker build .}\n",
 		"openapi.yml":              "openapi: 3.1.0\ninfo: {title: a, version: \"1\"}\npaths: {}\n",
 	}
 }
@@ -146,7 +147,7 @@ func TestHugeFiles(t *testing.T) {
 	}
 	told := map[string]string{
 		".dockerignore": "read .dockerignore: has more than", ".github/workflows/ci.yml": "read .github/workflows/ci.yml: has more than",
-		"Dockerfile": "read Dockerfile: has more than", "Makefile": "read Makefile: has more than", "compose.yml": "read compose.yml: has more than",
+		"Dockerfile": "read Dockerfile: has more than", "Makefile": "read Makefile: has more than", "Taskfile.yml": "read Taskfile.yml: has more than", "compose.yml": "read compose.yml: has more than",
 		"requirements.txt": "read requirements.txt: has more than", "web/package-lock.json": "read web/package-lock.json: has more than",
 		"worker/Cargo.lock": "read worker/Cargo.lock: has more than", "worker/Cargo.toml": "read worker/Cargo.toml: has more than",
 		"go.mod": "open: components: go build", "web/package.json": "open: components: npm",
@@ -193,6 +194,15 @@ func laughs(end string) string {
 	return s.String() + end
 }
 
+// doubled are variables of tasks, each of which has the one before twice.
+func doubled(n int) string {
+	var s strings.Builder
+	for i := range n {
+		fmt.Fprintf(&s, ", A%d: '{{.A%d}}{{.A%d}}'", i+1, i, i)
+	}
+	return s.String()
+}
+
 // hostile are the files by which a tree differs from service, "-" for one that it has not, and what is said of it.
 type hostile struct {
 	files map[string]string
@@ -208,6 +218,7 @@ func cycles() map[string]hostile {
 		"stages that copy":        one("Dockerfile", "FROM debian AS a\nCOPY --from=b /x /x\nFROM a AS b\nCOPY --from=a /x /x\nCMD [\"/x\"]\n", "out of the image b, which is not built from this tree"),
 		"images of each other":    {map[string]string{"Dockerfile": "FROM service.example/one\nCMD [\"/x\"]\n", "two/Dockerfile": "FROM service.example/two\nCMD [\"/x\"]\n", "compose.yml": "services:\n  one: {image: service.example/one, build: two}\n  two: {image: service.example/two, build: .}\n"}, "the image service.example/one is not built from this tree"},
 		"a make target of itself": one("Makefile", "A = $(A)\nB = $(C)$(C)\nC = $(B)$(B)\nimage: image\n\t$(MAKE) image\n\tdocker build $(A)$(B) .\ninclude Makefile\n", "make image in Makefile was not followed"),
+		"tasks":                   one("Taskfile.yml", "includes: {a: ., b: {taskfile: Taskfile.yml, flatten: true}}\nvars: {A: '{{.B}}', B: '{{.A}}{{.A}}'}\ntasks:\n  a: {deps: [b, b], cmds: [docker build ., {task: a}, {task: a}]}\n  b: {cmds: [{task: a}, task b], vars: {A: {sh: task b}}}\n", "call one another without end"),
 		"npm scripts":             one("web/package.json", `{"name": "web", "scripts": {"prebuild": "npm run build", "build": "npm run build && npm run b", "b": "npm run build"}}`, ""),
 		"npm workspaces":          {map[string]string{"web/package.json": `{"name": "web", "workspaces": [".", "..", "a", "**", "../web"], "scripts": {"build": "npm run build --workspaces"}}`, "web/a/package.json": `{"name": "a", "workspaces": ["..", "../../web"], "dependencies": {"web": "*"}}`}, ""},
 		"cargo workspaces": {map[string]string{
@@ -252,6 +263,9 @@ func large() map[string]hostile {
 		"Go":                     one("cmd/server/main.go", "package main\n\nvar x = "+deep("(", ")", n)+"\n", ""),
 		"go.mod":                 one("go.mod", "module a\nrequire "+deep("(", ")", n), "go build"),
 		"make":                   one("Makefile", "A = "+deep("$(", ")", n/8)+"\nimage:\n\tdocker build $(A) .\n", ""),
+		"a Taskfile":             one("Taskfile.yml", "# docker\ntasks: "+deep("[", "]", n/4), "read Taskfile.yml: "),
+		"variables of tasks":     one("Taskfile.yml", "vars: {A0: xxxxxxxx"+doubled(60)+"}\ntasks: {image: 'docker build {{.A60}} .'}\n", ""),
+		"laughs in a Taskfile":   one("Taskfile.yml", laughs("vars: *x9\ntasks: {image: {cmds: [docker build ., *x9], deps: *x9, aliases: *x9}}\n"), "read Taskfile.yml: "),
 		"a marker":               one("requirements.txt", "a==1 ; "+deep("(", ")", n), "requirements.txt:1: "),
 		"compose variables":      one("compose.yml", "services: {app: {build: ., image: \""+deep("${A:-", "}", n/16)+"\"}}\n", ""),
 		"workflow expressions":   one(".github/workflows/ci.yml", "jobs: {build: {steps: [{run: \"docker build ${{ "+deep("(", ")", n/8)+" }} .\"}]}}\n", ""),
@@ -321,7 +335,7 @@ func TestLinksOutOfTheTree(t *testing.T) {
 		if strings.Contains(got, "SECRET") {
 			t.Errorf("%s was followed:\n%s", name, got)
 		}
-		if slices.Contains([]string{".dockerignore", ".github/workflows/ci.yml", "Dockerfile", "Makefile", "compose.yml"}, name) && !strings.Contains(got, "open "+name+": a link leads out of the tree") {
+		if slices.Contains([]string{".dockerignore", ".github/workflows/ci.yml", "Dockerfile", "Makefile", "Taskfile.yml", "compose.yml"}, name) && !strings.Contains(got, "open "+name+": a link leads out of the tree") {
 			t.Errorf("%s: nothing is said of the link:\n%s", name, got)
 		}
 	}
