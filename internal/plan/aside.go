@@ -43,6 +43,7 @@ func variant(name string) string {
 	known := []string{
 		"alpine", "distroless", "slim", "rootless", "nonroot", "debug", "nightly", "canary", "edge", "dev", "test", "pr", "plus", "full", "lite", "minimal", "arm",
 		"arm64", "armv", "armhf", "riscv64", "ci", "beta", "windows", "ubi", "fips", "cuda", "gpu", "scratch", "debian", "ubuntu", "base", "builder", "artifact", "upload",
+		"agent", "runner", "cli", // which are run elsewhere than the service that they speak to
 	}
 	for _, w := range words {
 		w = strings.TrimRight(w, "0123456789")

@@ -28,6 +28,7 @@ type rank struct {
 	starts   bool // says what is started
 	makes    bool // something that is built of the tree stands in it
 	main     bool // its tags, or else its stage and file, name no variant ("alpine", "nightly", "rootless")
+	named    bool // it is tagged with the name that the tree's manifests have
 	whole    bool // nothing that it copies is missing
 	plain    bool // the file is called just Dockerfile, Containerfile or default
 	top      bool // made in the tree's top
@@ -57,6 +58,7 @@ func (r rank) fields() []struct {
 		{n(r.starts), "says what is started"},
 		{n(r.makes), "has what is built of the tree"},
 		{n(r.main), "names no variant"},
+		{n(r.named), "is called like the tree"},
 		{n(r.whole), "misses nothing that it copies"},
 		{n(r.plain), "has the plain name"},
 		{n(r.top), "is made of the whole tree"},
@@ -68,7 +70,7 @@ func (r rank) fields() []struct {
 }
 
 // decisive is how many of the fields tell one service from another; what follows only orders.
-const decisive = 9
+const decisive = 10
 
 // compare orders ranks, better ones first, and tells which field decided, -1 if none.
 func (r rank) compare(o rank) (order, field int) {
@@ -95,7 +97,7 @@ type chooser struct {
 func chooseImage(t *Tree, o Options, notes *Notes) (*candidate, error) {
 	c := &chooser{tree: t, options: o, places: findPlaces(t, o, notes), notes: notes, bases: map[string]bool{}, within: map[string]bool{}}
 	var all []*candidate
-	for _, name := range t.Dockerfiles() {
+	for _, name := range c.files() {
 		if o.Dockerfile != "" && name != path.Clean(o.Dockerfile) {
 			continue
 		}
@@ -129,6 +131,17 @@ func chooseImage(t *Tree, o Options, notes *Notes) (*candidate, error) {
 	notes.Remarks = append(notes.Remarks, best.notes.Remarks...)
 	c.tell(best, all[1:])
 	return best, nil
+}
+
+// files are what is named like a Dockerfile, and what the tree builds as one whatever its name.
+func (c *chooser) files() []string {
+	all := c.tree.Dockerfiles()
+	for _, p := range c.places {
+		if !slices.Contains(all, p.dockerfile) {
+			all = append(all, p.dockerfile)
+		}
+	}
+	return all
 }
 
 // ko is the folder of the program of which ko makes the image, and where that is said, nothing if it makes none or makes images of Dockerfiles too.
@@ -416,6 +429,7 @@ func (c *chooser) rank(x *candidate) rank {
 	for _, p := range x.places {
 		if by := map[bool]int{true: 1, false: 2}[p.kind == "script"]; len(p.tags) > 0 && by >= told {
 			r.main = told == by && r.main || p.isMain()
+			r.named = told == by && r.named || slices.ContainsFunc(p.tags, func(t string) bool { return slices.Contains(c.tree.names(), strings.ToLower(repository(t))) })
 			told = by
 		}
 		if r.built = max(r.built, 1); p.kind != "script" {

@@ -86,11 +86,23 @@ func (c *composeFile) uses(t *Tree, x *candidate) (ours []string, sure int) {
 	}
 	if sure == 0 && len(others) == 1 {
 		for _, names := range others {
-			ours, sure = names, 1
+			if t.calls(c.Services[names[0]].Image) {
+				ours, sure = names, 1
+			}
 		}
 	}
 	slices.Sort(ours)
 	return ours, sure
+}
+
+// calls tells whether an image may be the tree's by its name or its owner's: one of them has a name of the tree in it, or is in one. A tree without a
+// name may be called anything.
+func (t *Tree) calls(image string) bool {
+	image = strings.ToLower(interpolate(image, known(nil)))
+	words := []string{repository(image), path.Base(path.Dir(image))}
+	return len(t.names()) == 0 || slices.ContainsFunc(t.names(), func(name string) bool {
+		return slices.ContainsFunc(words, func(w string) bool { return len(w) > 2 && (strings.Contains(w, name) || strings.Contains(name, w)) })
+	})
 }
 
 // repository is an image's name without registry, owner and tag, with its variables' defaults.

@@ -236,6 +236,22 @@ func manifests() []manifest {
 	}
 }
 
+// names are those that the manifests at the top have for what the tree is, in lower case.
+func (t *Tree) names() []string {
+	known, _ := t.Once("names", func() (any, error) {
+		var out []string
+		for _, m := range manifests() {
+			if data, err := t.Read(m.file); err == nil {
+				if name := strings.ToLower(m.read(data).name); !generic(name) && !slices.Contains(out, name) {
+					out = append(out, name)
+				}
+			}
+		}
+		return out, nil
+	})
+	return known.([]string)
+}
+
 var (
 	modulePattern = regexp.MustCompile(`(?m)^module\s+"?([^\s"]+)`)
 	majorPattern  = regexp.MustCompile(`^v[0-9]+$`)

@@ -72,6 +72,9 @@ func (t *Tree) Dockerfiles() []string {
 	var out []string
 	for _, f := range t.Files() {
 		base := strings.ToLower(path.Base(f))
+		if strings.HasSuffix(base, ".dockerignore") {
+			continue
+		}
 		if base == "dockerfile" || base == "containerfile" || strings.HasPrefix(base, "dockerfile.") || strings.HasPrefix(base, "dockerfile-") || strings.HasSuffix(base, ".dockerfile") {
 			out = append(out, f)
 		}
