@@ -1,11 +1,13 @@
 package rust
 
 import (
+	"maps"
 	"path"
 	"slices"
 	"strings"
 
 	"headwater/internal/plan"
+	"headwater/internal/recipe"
 )
 
 // Recogniser knows cargo and the tools around it.
@@ -24,6 +26,16 @@ func (Recogniser) Recognise(c plan.Command, s *plan.Stage) (bool, error) {
 		return true, nil // toolchains are of the root
 	}
 	return false, nil
+}
+
+// Review asks where a program that ships is compiled as for development: that is cargo's default, and may have been the upstream's for trying only.
+func (Recogniser) Review(_ *plan.Tree, r *recipe.Recipe, notes *plan.Notes) {
+	for _, name := range slices.Sorted(maps.Keys(r.Components)) {
+		if c := r.Components[name]; c.Ecosystem == "rust" && c.Options["profile"] == "dev" {
+			about := "components." + name + ".options.profile"
+			notes.Ask(plan.Question{About: about, Ask: "by default the upstream's image has the program compiled for development, without optimising; is that what ships?"})
+		}
+	}
 }
 
 func planCargo(c plan.Command, s *plan.Stage) (bool, error) {
@@ -62,11 +74,30 @@ func planCargo(c plan.Command, s *plan.Stage) (bool, error) {
 	case "run", "r":
 		s.Notes.Remark("the upstream's image runs a Rust program while it is made: "+c.Text(), c.Evidence)
 		return true, nil
-	case "chef", "fetch", "vendor", "check", "c", "clippy", "fmt", "test", "t", "bench", "clean", "update", "generate-lockfile", "metadata", "tree", "init", "new",
+	case "chef":
+		planChef(c, s, args[1:])
+		return true, nil
+	case "fetch", "vendor", "check", "c", "clippy", "fmt", "test", "t", "bench", "clean", "update", "generate-lockfile", "metadata", "tree", "init", "new",
 		"binstall", "version", "help", "search", "login", "config", "nextest", "audit", "deny", "sqlx", "doc", "add", "remove", "cache", "set-version", "locate-project", "pkgid":
 		return true, nil // nothing that stands in the image
 	}
 	return false, nil // a task or a tool of the project's own
+}
+
+// planChef places the list of dependencies that cargo-chef makes: other stages copy it, to compile dependencies apart, which is done anyway.
+func planChef(c plan.Command, s *plan.Stage, args []string) {
+	if len(args) == 0 || args[0] != "prepare" {
+		return
+	}
+	file := "recipe.json"
+	for i, a := range args {
+		if v, ok := strings.CutPrefix(a, "--recipe-path="); ok {
+			file = v
+		} else if a == "--recipe-path" && i+1 < len(args) {
+			file = args[i+1]
+		}
+	}
+	s.Files.Place(plan.Abs(c.Dir, file), plan.Origin{Kind: plan.Empty}, c.Evidence)
 }
 
 // call is what cargo build or install is told.

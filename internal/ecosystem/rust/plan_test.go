@@ -63,6 +63,9 @@ func TestPlanPrograms(t *testing.T) {
 		"musl":           {"RUN cargo build --release --target x86_64-unknown-linux-musl", "COPY --from=build /src/target/x86_64-unknown-linux-musl/release/server /app/server", map[string]any{}},
 		"install":        {"RUN cargo install --path crates/server --root /usr", "COPY --from=build /usr/bin/server /app/server", map[string]any{"packages": []string{"server"}}},
 		"chef":           {"RUN cargo install cargo-chef && cargo chef prepare && cargo chef cook --release && cargo build --release", copied, map[string]any{}},
+		"chef, staged":   {"RUN cargo chef prepare --recipe-path r.json\nFROM rust:1.80-slim AS two\nWORKDIR /src\nCOPY --from=build /src/r.json r.json\nRUN cargo chef cook --recipe-path r.json\nCOPY . .\nRUN cargo build --release", strings.Replace(copied, "build", "two", 1), map[string]any{}},
+		"below":          {"WORKDIR /src/no/folder\nRUN cargo build --release -p server", copied, map[string]any{"packages": []string{"server"}}},
+		"at the top":     {"RUN rm -rf /src\nWORKDIR /\nCOPY . .\nRUN set -eux; cargo build --release ${EXTRA}", "COPY --from=build /target/release/server /app/server", map[string]any{}},
 		"a first build":  {"RUN cargo build --release && rm -r target/release\nRUN cargo build --release --all-features", copied, map[string]any{"all-features": true}},
 	} {
 		p := planned(t, "rust:1.80-slim", tt.run, tt.copied)
@@ -119,15 +122,26 @@ func TestPlanWasmPack(t *testing.T) {
 	}
 }
 
+// Variables that the sources ask for while they are compiled are kept, and that for the version is the release.
+func TestPlanVariables(t *testing.T) {
+	t.Parallel()
+	p := planned(t, "rust:1.80", "ARG SHOP_VERSION\nARG STRIPES=7\nARG OTHER=1\nENV HOME=/root\nRUN cargo build --release", "COPY --from=build /src/target/release/server /app/server",
+		"crates/server/build.rs", "fn main() { std::env::var(\"STRIPES\"); std::env::var(\"HOME\"); }", "crates/server/src/main.rs", "const V: &str = env!(\"SHOP_VERSION\"); fn main() { std::env::var(\"OTHER\"); }")
+	if diff := cmp.Diff(map[string]string{"SHOP_VERSION": "1.0", "STRIPES": "7"}, p.Recipe.Components["server"].Env); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // What cannot be known is asked.
 func TestPlanAsks(t *testing.T) {
 	t.Parallel()
 	const copied = "COPY --from=build /src/target/release/server /app/server"
 	for name, tt := range map[string]struct{ run, ask string }{
-		"no manifest": {"RUN cd /other && cargo build --release", "no Cargo.toml of the tree stands"},
-		"trunk":       {"RUN cargo build --release && trunk build", "trunk bundles"},
-		"a task":      {"RUN cargo build --release && cargo xtask dist", "cargo xtask dist"},
-		"another":     {"RUN cargo build --release && cargo build --release --target wasm32-wasip1", "wasm32-wasip1"},
+		"no manifest":   {"RUN cd /other && cargo build --release", "no Cargo.toml of the tree stands"},
+		"trunk":         {"RUN cargo build --release && trunk build", "trunk bundles"},
+		"a debug build": {"RUN cargo build && mv target/debug target/release", "compiled for development"},
+		"a task":        {"RUN cargo build --release && cargo xtask dist", "cargo xtask dist"},
+		"another":       {"RUN cargo build --release && cargo build --release --target wasm32-wasip1", "wasm32-wasip1"},
 	} {
 		p := planned(t, "rust:1.80", tt.run, copied)
 		var all strings.Builder

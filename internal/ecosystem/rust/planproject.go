@@ -25,9 +25,14 @@ type project struct {
 
 // projectAt reads the workspace that a folder of a stage belongs to; what hinders that is a question.
 func projectAt(c plan.Command, s *plan.Stage, dir string) (project, bool) {
-	manifest, ok := s.SourceOf(path.Join(dir, "Cargo.toml"))
-	if !ok || !s.Tree.Has(manifest) {
-		s.Notes.Ask(plan.Question{About: "components", Ask: "cargo is called in " + dir + ", where no Cargo.toml of the tree stands", Looked: []plan.Evidence{c.Evidence}, Main: true})
+	asked := dir
+	manifest, ok := manifestAt(s, dir)
+	for !ok && dir != "/" { // cargo takes the nearest
+		dir = path.Dir(dir)
+		manifest, ok = manifestAt(s, dir)
+	}
+	if !ok {
+		s.Notes.Ask(plan.Question{About: "components", Ask: "cargo is called in " + asked + ", where no Cargo.toml of the tree stands", Looked: []plan.Evidence{c.Evidence}, Main: true})
 		return project{}, false
 	}
 	src := path.Dir(manifest)
@@ -43,6 +48,12 @@ func projectAt(c plan.Command, s *plan.Stage, dir string) (project, bool) {
 		p.top = path.Clean("/" + strings.TrimSuffix(rel, below))
 	}
 	return p, true
+}
+
+// manifestAt is the Cargo.toml of the tree that stands in a folder of a stage.
+func manifestAt(s *plan.Stage, dir string) (name string, ok bool) {
+	name, ok = s.SourceOf(path.Join(dir, "Cargo.toml"))
+	return name, ok && s.Tree.Has(name)
 }
 
 // build is a build at the workspace's top.
@@ -70,7 +81,7 @@ func (p project) build(c plan.Command, s *plan.Stage, k call) *plan.Build {
 	}
 	b.Name = p.title(k)
 	p.target(c, s, k, b)
-	p.environment(c, b)
+	p.environment(c, s, b)
 	p.needs(s, b)
 	p.fromGit(s)
 	return b
@@ -194,16 +205,54 @@ func (p project) programs(k call) []string {
 }
 
 // environment keeps the variables that decide what compiling gives and are the recipe's to set.
-func (p project) environment(c plan.Command, b *plan.Build) {
+func (p project) environment(c plan.Command, s *plan.Stage, b *plan.Build) {
+	asked := p.asked(s.Tree)
 	for _, name := range slices.Sorted(maps.Keys(c.Env)) {
 		if _, taken := reserved()[name]; taken || c.Env[name] == "" {
 			continue
 		}
 		prefixed := slices.ContainsFunc([]string{"CARGO_PROFILE_", "CARGO_FEATURE_", "PKG_CONFIG", "OPENSSL_", "SQLX_", "LIBSQLITE3_", "PROTOC"}, func(x string) bool { return strings.HasPrefix(name, x) })
-		if prefixed || slices.Contains([]string{"RUSTFLAGS", "RUSTC_BOOTSTRAP", "CFLAGS", "CXXFLAGS", "CC", "CXX"}, name) {
+		if prefixed || asked[name] || slices.Contains([]string{"RUSTFLAGS", "RUSTC_BOOTSTRAP", "CFLAGS", "CXXFLAGS", "CC", "CXX"}, name) {
 			b.Env[name] = c.Env[name]
 		}
 	}
+}
+
+var (
+	// compiledIn are the variables whose values are compiled into a program, buildAsks those that a build script asks for.
+	compiledIn = regexp.MustCompile(`\benv!\(\s*"([A-Z][A-Z0-9_]*)"`)
+	buildAsks  = regexp.MustCompile(`\bvar(?:_os)?\(\s*"([A-Z][A-Z0-9_]*)"`)
+)
+
+// asked are the variables of the environment that the workspace's sources ask for while they are compiled. CARGO_… are cargo's to set.
+func (p project) asked(t *plan.Tree) map[string]bool {
+	found, _ := t.Once("rust variables of "+p.Top, func() (any, error) {
+		names := map[string]bool{}
+		for _, f := range t.Below(p.Top) {
+			if path.Ext(f) != ".rs" {
+				continue
+			}
+			data, err := t.Read(f)
+			if err != nil {
+				continue // the build will say so
+			}
+			patterns := []*regexp.Regexp{compiledIn}
+			if path.Base(f) == "build.rs" {
+				patterns = append(patterns, buildAsks)
+			}
+			for _, pattern := range patterns {
+				for _, m := range pattern.FindAllSubmatch(data, -1) {
+					names[string(m[1])] = true
+				}
+			}
+		}
+		for _, every := range []string{"HOME", "PATH", "USER", "LANG", "TERM", "TMPDIR", "OUT_DIR", "TARGET", "HOST", "PROFILE"} {
+			delete(names, every) // every build has its own
+		}
+		return names, nil
+	})
+	names, _ := found.(map[string]bool)
+	return names
 }
 
 // suites are Debian's releases with the Rust that each has.
