@@ -6,6 +6,9 @@ import (
 	"strings"
 )
 
+// forTests is what Aside says of what tests are made of.
+const forTests = "it is for tests"
+
 // Aside tells why what stands at a path of the tree is not the service itself, by convention; "" if nothing says so.
 func Aside(name string) string {
 	dirs := strings.Split(strings.ToLower(path.Dir(name)), "/")
@@ -14,7 +17,7 @@ func Aside(name string) string {
 		case "devcontainer", "dev", "development":
 			return "it is for development"
 		case "test", "tests", "testing", "testdata", "e2e", "integration-tests", "playwright", "cypress", "benchmark", "benchmarks", "bench", "integration-test":
-			return "it is for tests"
+			return forTests
 		case "doc", "docs", "website", "documentation":
 			return "it is documentation"
 		case "example", "examples", "demo", "demos", "contrib", "sample", "samples":
@@ -29,7 +32,7 @@ func Aside(name string) string {
 		case w == "dev" || w == "devel" || w == "development" || w == "local":
 			return "it is for development"
 		case w == "test" || w == "tests" || w == "testing" || w == "e2e" || w == "coverage" || w == "integration":
-			return "it is for tests"
+			return forTests
 		case w == "docs" || w == "website":
 			return "it is documentation"
 		}

@@ -20,6 +20,7 @@ type composeFile struct {
 	Services map[string]composeService `yaml:"services"`
 	lines    map[string]int            // of services
 	volumes  []string
+	env      map[string]string // of the .env file beside it, which gives its variables their values
 }
 
 // composeService is one service of a compose file.
@@ -29,6 +30,7 @@ type composeService struct {
 	Command     commandLine  `yaml:"command"`
 	Entrypoint  commandLine  `yaml:"entrypoint"`
 	Environment words        `yaml:"environment"`
+	EnvFile     words        `yaml:"env_file"`
 	Ports       []composePort
 	Volumes     []composeVolume
 	User        string      `yaml:"user"`
@@ -183,9 +185,56 @@ func composeFiles(t *Tree, notes *Notes) []*composeFile {
 			notes.Remark(err.Error(), Evidence{File: name})
 			continue
 		}
+		c.readEnv(t)
 		out = append(out, c)
 	}
 	return out
+}
+
+// readEnv reads the files of variables that the tree has: .env beside the compose file, and those that services name, whose variables are
+// their environment where it says nothing else.
+func (c *composeFile) readEnv(t *Tree) {
+	read := func(name string) map[string]string {
+		data, err := t.Read(path.Join(path.Dir(c.name), name))
+		if err != nil || len(data) > maxYAML {
+			return nil // it is the operator's to write
+		}
+		return variablesOf(string(data))
+	}
+	c.env = read(".env")
+	for _, name := range slices.Sorted(maps.Keys(c.Services)) {
+		s := c.Services[name]
+		for _, file := range slices.Backward(s.EnvFile) { // the last one's are the strongest
+			more := read(interpolate(file, known(c.env)))
+			for _, k := range slices.Sorted(maps.Keys(more)) {
+				if !slices.ContainsFunc(s.Environment, func(e string) bool { n, _, _ := strings.Cut(e, "="); return n == k }) {
+					s.Environment = append(s.Environment, k+"="+strings.ReplaceAll(more[k], "$", "$$"))
+				}
+			}
+		}
+		c.Services[name] = s
+	}
+}
+
+// variablesOf are the lines NAME=VALUE of a file of variables, with or without "export" and quotes.
+func variablesOf(text string) map[string]string {
+	all := map[string]string{}
+	for _, line := range strings.Split(text, "\n") {
+		name, value, ok := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "export "), "=")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		if !ok || !variableName.MatchString(name) {
+			continue
+		}
+		switch {
+		case value != "" && strings.ContainsRune("\"'", rune(value[0])):
+			value, _, _ = strings.Cut(value[1:], value[:1])
+		default:
+			value, _, _ = strings.Cut(value, " #")
+			value = strings.TrimSpace(value)
+		}
+		all[name] = value
+	}
+	return all
 }
 
 // composeFiles notes the images that compose files build.

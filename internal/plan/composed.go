@@ -36,9 +36,9 @@ func findCompose(t *Tree, x *candidate, notes *Notes) *composed {
 	if bestSure > 0 {
 		return best
 	}
-	// An example is better than nothing where it names the image: it says what the service cannot do without.
+	// An example is better than nothing where it names the image: it says what the service cannot do without. What tests start beside it does not.
 	for _, f := range files {
-		if ours, sure := f.uses(t, x); sure > max(bestSure, 1) {
+		if ours, sure := f.uses(t, x); sure > max(bestSure, 1) && Aside(f.name) != forTests {
 			best, bestSure = &composed{f, ours}, sure
 		}
 	}
@@ -232,6 +232,9 @@ func (a *assembly) attach(name, of string, kind service.Kind, image service.Imag
 // secretName is a variable's name that says that its value is nobody's business.
 var secretName = regexp.MustCompile(`(?:^|_)(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|SECRET_?KEY|TOKEN|ENCRYPTION_KEY)$`)
 
+// secretWord tells whether a variable's name may be a secret's at all.
+var secretWord = regexp.MustCompile(`(?i)SECRET|PASS|TOKEN|KEY|SALT|CREDENTIAL`)
+
 // secretValue tells whether a value may be a secret: not a switch, a number or a path.
 func secretValue(v string) bool {
 	_, err := strconv.ParseFloat(v, 64)
@@ -241,6 +244,13 @@ func secretValue(v string) bool {
 // composeEnv takes over what a service of the compose file sets: what leads to a service goes to that, what must be given becomes
 // a secret, and so does what is named like one, since a value that everybody can read is none; what else has a value or a default is set.
 func (a *assembly) composeEnv(c *composed, name string, found []attached) {
+	var optional []string
+	defer func() {
+		if len(optional) > 0 {
+			list := slices.Compact(slices.Sorted(slices.Values(optional)))
+			a.Notes.Remark("the compose file hands on, where the operator sets them: "+strings.Join(list, ", "), c.file.evidence(name, "environment"))
+		}
+	}()
 	for _, entry := range c.file.Services[name].Environment {
 		k, raw, given := strings.Cut(entry, "=")
 		e := c.file.evidence(name, "environment "+k)
@@ -250,14 +260,21 @@ func (a *assembly) composeEnv(c *composed, name string, found []attached) {
 		if a.link(found, k, raw, e) {
 			continue
 		}
+		open := ""
 		required, value := false, interpolate(raw, func(n, op, word string) string {
-			if op == ":?" || op == "?" || op == "" {
+			switch given := c.file.env[n]; {
+			case given == "" && (op == ":?" || op == "?"):
+				return "\x00"
+			case given == "" && op == "": // empty, unless the operator gives it
+				open = n
 				return "\x00"
 			}
-			return known(nil)(n, op, word)
+			return known(c.file.env)(n, op, word)
 		})
 		required = strings.Contains(value, "\x00")
 		switch {
+		case value == "\x00" && open != "" && !secretWord.MatchString(k):
+			optional = append(optional, open)
 		case value == "\x00" || secretName.MatchString(k) && secretValue(value):
 			if !slices.Contains(a.recipe.Package.Secrets, k) {
 				a.recipe.Package.Secrets = append(a.recipe.Package.Secrets, k)

@@ -260,6 +260,10 @@ func (a *assembly) port(c *composed) int {
 			}
 		}
 	}
+	if port := a.healthPort(); len(ports) == 0 && port > 0 {
+		a.prove("package.processes.port", a.stage.Config.Evidence["health"])
+		return port
+	}
 	if len(ports) == 0 {
 		a.Notes.Ask(Question{About: "package.processes", Ask: "no EXPOSE and no compose file says on which port the service listens", Looked: []Evidence{a.stage.Evidence}})
 		return 0
@@ -279,6 +283,19 @@ func (a *assembly) port(c *composed) int {
 		}
 	}
 	a.Notes.Remark(fmt.Sprintf("the image listens on port %d, which an ordinary user may in a container alone; headwater run gives it a network of its own", port), e)
+	return port
+}
+
+// healthPort is the port that the image's health check asks, 0 if it has none.
+func (a *assembly) healthPort() int {
+	m := healthURL.FindStringSubmatch(interpolate(strings.Join(a.stage.Config.Health, " "), known(a.recipe.Package.Env)))
+	if m == nil {
+		return 0
+	}
+	port, err := strconv.Atoi(m[1])
+	if err != nil {
+		return 0 // the usual one of the protocol: a proxy's
+	}
 	return port
 }
 
@@ -334,7 +351,8 @@ func (a *assembly) volumes(c *composed) {
 
 // argumentsFolder is the folder of a file that the main process is told of, where the image has neither: something has to be put there.
 func (a *assembly) argumentsFolder() (at, arg string) {
-	for _, arg := range slices.Concat(a.recipe.Package.Command, a.recipe.Package.Processes[a.main].Args) {
+	words := slices.Concat(a.recipe.Package.Command, a.recipe.Package.Processes[a.main].Args)
+	for _, arg := range words[min(1, len(a.recipe.Package.Command)):] { // the first is the program
 		_, value, ok := strings.Cut(arg, "=")
 		if !ok {
 			value = arg

@@ -342,3 +342,36 @@ CMD ["app"]
 		t.Error(problems)
 	}
 }
+
+// The compose file's variables have their values from .env beside it; one that has none is the operator's, and no secret unless its name says so.
+func TestComposeVariables(t *testing.T) {
+	t.Parallel()
+	p := planned(t, "Dockerfile", main("x"), "compose.yml", `services:
+  app:
+    build: .
+    env_file: [app.env, gone.env]
+    environment: {BIND: "$BIND", TITLE: "${TITLE}", MODE: "${MODE:-plain}", API_TOKEN: "${API_TOKEN}", BOTH: here}
+`, ".env", "# x\nexport BIND=\"0.0.0.0\"\nMODE=\n", "app.env", "BOTH=there\nCOST=$1 # a price\n")
+	want := map[string]string{"BIND": "0.0.0.0", "MODE": "plain", "BOTH": "here", "COST": "$1"}
+	if diff := cmp.Diff(want, p.Recipe.Package.Env); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"API_TOKEN"}, p.Recipe.Package.Secrets); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What the health check asks is where the service listens; a route that leads to a service beside it is not its own, and the program that is
+// started no folder of its.
+func TestContractByHealthCheck(t *testing.T) {
+	t.Parallel()
+	p := planned(t, "Dockerfile", "FROM debian\nCOPY . /srv\nHEALTHCHECK CMD curl -f http://localhost:${PORT:-8888}/up\nCMD [\"/srv/app\", \"serve\"]\n", "app", "")
+	if x := p.Recipe.Package.Processes["server"]; x.Port != 8888 || x.Health != "/up" || len(p.Recipe.Package.Volumes) > 0 {
+		t.Errorf("%+v %v", x, p.Recipe.Package.Volumes)
+	}
+	p = planned(t, "Dockerfile", main("x"), "routes.go", "package x\n\nconst a = \"/pictures/healthz\"\n",
+		"compose.yml", "services: {app: {build: ., ports: ['80:8080'], environment: {PICTURES: 'http://pictures'}}, pictures: {image: someone/pictures}}\n")
+	if x := p.Recipe.Package.Processes["app"]; x.Port != 8080 || x.Health != "" {
+		t.Errorf("another service's route: %+v", x)
+	}
+}

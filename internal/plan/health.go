@@ -61,7 +61,7 @@ func (a *assembly) health(c *composed) {
 		set(m[2], check.e)
 		return
 	}
-	route, e, others := a.Tree.healthRoute()
+	route, e, others := a.Tree.healthRoute(func(route string) bool { return c.beside(route) })
 	switch {
 	case route != "":
 		set(route, e)
@@ -90,14 +90,27 @@ type healthRoutes struct {
 	where  map[string]Evidence
 }
 
-// healthRoute is the best route of a health endpoint, "" if there is none, and the others.
-func (t *Tree) healthRoute() (route string, e Evidence, others []string) {
-	known, _ := t.Once("health routes", func() (any, error) { return t.findHealthRoutes(), nil })
-	found := known.(healthRoutes)
-	if len(found.routes) == 0 {
+// beside tells whether a route leads to a service beside the image, by that service's name in it.
+func (c *composed) beside(route string) bool {
+	return slices.ContainsFunc(strings.Split(route, "/"), func(part string) bool {
+		_, is := c.file.Services[part]
+		return is && !slices.Contains(c.ours, part)
+	})
+}
+
+// healthRoute is the best route of a health endpoint, "" if there is none, and the others; those of others' are none.
+func (t *Tree) healthRoute(others func(route string) bool) (route string, e Evidence, more []string) {
+	found := t.healthRoutes()
+	routes := slices.DeleteFunc(slices.Clone(found.routes), others)
+	if len(routes) == 0 {
 		return "", Evidence{}, nil
 	}
-	return found.routes[0], found.where[found.routes[0]], found.routes[1:]
+	return routes[0], found.where[routes[0]], routes[1:]
+}
+
+func (t *Tree) healthRoutes() healthRoutes {
+	known, _ := t.Once("health routes", func() (any, error) { return t.findHealthRoutes(), nil })
+	return known.(healthRoutes)
 }
 
 // sources gives the service's own source files whose names have one of the ends, with their bytes: none that are aside, tests, built or too

@@ -36,7 +36,7 @@ func New(t *Tree, o Options) (*Plan, error) {
 	p := &Plan{Evidence: map[string][]Evidence{}}
 	var ahead sync.WaitGroup
 	defer ahead.Wait()
-	ahead.Go(func() { t.healthRoute() }) // all sources are read for it, meanwhile
+	ahead.Go(func() { t.healthRoutes() }) // all sources are read for it, meanwhile
 	best, err := chooseImage(t, o, &p.Notes)
 	if err != nil {
 		return nil, err
