@@ -306,6 +306,7 @@ func (c *chooser) best(name string, data []byte, target string, places []*place)
 	main := slices.DeleteFunc(slices.Clone(places), func(p *place) bool { return !p.isMain() })
 	args := map[string]string{}
 	at := &place{dir: checkoutDir}
+	slices.SortStableFunc(main, func(a, b *place) int { return releasing(b) - releasing(a) })
 	for _, p := range slices.Concat(main, places) { // the first one's
 		args, at = p.args, p
 		break
@@ -315,6 +316,14 @@ func (c *chooser) best(name string, data []byte, target string, places []*place)
 		x.places = places
 	}
 	return x, err
+}
+
+// releasing is 1 for a place that makes images for others, 0 for one that may be there to try things.
+func releasing(p *place) int {
+	if p.kind == "pipeline" {
+		return 1
+	}
+	return 0
 }
 
 // of are the places that make anything of a Dockerfile.

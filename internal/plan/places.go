@@ -45,7 +45,7 @@ type places struct {
 // followed is left out and told in notes.
 func findPlaces(t *Tree, o Options, notes *Notes) []*place {
 	p := &places{tree: t, release: o.Release}
-	for _, step := range []func(*Notes){p.composeFiles, p.pipelines, p.makefiles, p.taskfiles, p.scripts, p.releasers} {
+	for _, step := range []func(*Notes){p.composeFiles, p.pipelines, p.plugins, p.makefiles, p.taskfiles, p.scripts, p.releasers} {
 		step(notes)
 	}
 	return p.found
