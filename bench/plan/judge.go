@@ -180,7 +180,7 @@ func remarksOf(p *plan.Plan) []string {
 }
 
 // factsOf spells a recipe's facts without the names that a planner is free to choose: a component is its ecosystem and folder, a plain
-// one its first pattern.
+// one its first pattern, if it sees any file.
 func factsOf(r *recipe.Recipe) map[string][]string {
 	f := map[string][]string{}
 	add := func(class string, fact ...string) {
@@ -190,6 +190,9 @@ func factsOf(r *recipe.Recipe) map[string][]string {
 	}
 	id := func(name string) string {
 		c := r.Components[name]
+		if c.Ecosystem == "plain" && len(c.Src) == 0 {
+			return "plain without files"
+		}
 		if c.Ecosystem == "plain" {
 			return "plain " + c.Src[0]
 		}
@@ -218,7 +221,7 @@ func factsOf(r *recipe.Recipe) map[string][]string {
 	}
 	for at, from := range r.Package.Layout {
 		name, part, ok := strings.Cut(from, ":")
-		if r.Components[name].Ecosystem == "plain" && part == r.Components[name].Src[0] {
+		if r.Components[name].Ecosystem == "plain" && slices.Index(r.Components[name].Src, part) == 0 {
 			ok = false
 		}
 		if ok {

@@ -20,6 +20,7 @@ type assembly struct {
 	names      map[*Build]string
 	order      []*Build
 	sources    map[string]string // plain components of the source: by name, what they have
+	writes     map[string]bool   // plain components that write texts of the image's own
 	requesting map[*Build]bool   // builds in work: one that needs itself is no build
 	args       []string          // of the main process, as the image has them
 	main       string            // name of that process
@@ -29,6 +30,7 @@ func assemble(x *candidate, o Options, notes *Notes) *assembly {
 	x.image.shared.Notes = notes // from here on
 	a := &assembly{
 		shared: x.image.shared, stage: x.target, evidence: map[string][]Evidence{}, names: map[*Build]string{}, sources: map[string]string{},
+		writes:     map[string]bool{},
 		requesting: map[*Build]bool{},
 		recipe: &recipe.Recipe{
 			Format: recipe.Format, Toolchains: map[string]string{}, Roots: map[string]recipe.Root{}, Components: map[string]recipe.Component{},
@@ -225,6 +227,13 @@ func (a *assembly) inputs(b *Build, name, dir string) {
 					About: "components." + name + ".uses", Main: a.named(b, path.Base(p.At)), Looked: []Evidence{p.Evidence},
 					Ask: fmt.Sprintf("%s, which %s may need, comes from %s; what stands in for it?", at, name, p.Origin.Ref),
 				})
+			}
+		case Empty:
+			if now, _ := b.Before.Lookup(p.At); !within(b.Dir, p.At) || now != p.Origin || now.Text == "" {
+				continue
+			}
+			if component, part, ok := a.written(p); ok {
+				a.use(name, recipe.Use{Component: component, Path: part, At: at}, p.Evidence)
 			}
 		case Product:
 			if p.Origin.Build == b || a.requesting[p.Origin.Build] || outside && within(p.At, b.Dir) || !b.sees(p.At, at) {

@@ -26,6 +26,7 @@ func platform() map[string]string {
 // image is a Dockerfile that was followed to its end.
 type image struct {
 	name   string // in the tree
+	text   string // of the file
 	parsed []instructions.Stage
 	made   map[int]*Stage // stages that were followed, by their number
 	next   int            // number of the stage that is followed: it knows those before it
@@ -43,6 +44,7 @@ type image struct {
 // read reads a Dockerfile; nothing of it is followed yet.
 func (f *image) read(data []byte) error {
 	name := f.name
+	f.text = string(data)
 	ast, err := parser.Parse(bytes.NewReader(data))
 	if err != nil {
 		return fmt.Errorf("read %s: %w", name, err)
@@ -87,7 +89,8 @@ func (f *image) arg(args, known map[string]string, a instructions.KeyValuePairOp
 		}
 		args[a.Key] = v
 	}
-	if f.shared != nil && f.shared.Release != "" && placeholder(a.Key, args[a.Key]) { // nil: only the stages' names are wanted
+	version := placeholder(a.Key, args[a.Key]) || args[a.Key] == "" && f.own(a.Key)
+	if f.shared != nil && f.shared.Release != "" && version { // nil: only the stages' names are wanted
 		args[a.Key] = strings.TrimPrefix(f.shared.Release, "v")
 	}
 	return nil
@@ -112,6 +115,12 @@ func placeholder(name, value string) bool {
 		return slices.Contains([]string{"", "dev", "devel", "development", "unknown", "latest", "snapshot", "main", "master", "edge", "local", "none", "0.0.0", "v0.0.0"}, strings.ToLower(value))
 	}
 	return false
+}
+
+// own tells whether an argument is for the version of what is built, by its name and because nothing in the file uses it: then a program
+// that is called does.
+func (f *image) own(name string) bool {
+	return strings.HasSuffix(name, "_VERSION") && !strings.Contains(f.text, "$"+name) && !strings.Contains(f.text, "${"+name)
 }
 
 // find is the stage of a name or a number, among those before the one that is followed; nil if there is none.
@@ -200,6 +209,15 @@ func (f *image) instruction(s *Stage, c instructions.Command) error {
 			return fmt.Errorf("%s: %w", e, err)
 		}
 	}
+	if c, ok := c.(instructions.SupportsSingleWordExpansionRaw); ok { // texts of files: their quotes stay
+		lex := shell.NewLex('\\')
+		lex.SkipProcessQuotes = true
+		raw := *f
+		raw.lex = lex
+		if err := c.ExpandRaw(func(w string) (string, error) { return raw.word(w, known) }); err != nil {
+			return fmt.Errorf("%s: %w", e, err)
+		}
+	}
 	var err error
 	switch c := c.(type) {
 	case *instructions.ArgCommand:
@@ -215,9 +233,9 @@ func (f *image) instruction(s *Stage, c instructions.Command) error {
 		s.Dir = Abs(s.Dir, c.Path)
 		s.Config.Evidence["workdir"] = e
 	case *instructions.CopyCommand:
-		err = f.copy(s, c.From, c.SourcesAndDest, c.ExcludePatterns, e)
+		err = f.copy(s, c.From, c.SourcesAndDest, c.ExcludePatterns, c.Chmod, e)
 	case *instructions.AddCommand:
-		err = f.copy(s, "", c.SourcesAndDest, c.ExcludePatterns, e)
+		err = f.copy(s, "", c.SourcesAndDest, c.ExcludePatterns, c.Chmod, e)
 	case *instructions.RunCommand:
 		err = f.run(s, c, known, e)
 	default:
@@ -279,11 +297,15 @@ func exec(c instructions.ShellDependantCmdLine) []string {
 }
 
 // copy follows COPY and ADD.
-func (f *image) copy(s *Stage, from string, c instructions.SourcesAndDest, except []string, e Evidence) error {
+func (f *image) copy(s *Stage, from string, c instructions.SourcesAndDest, except []string, mode string, e Evidence) error {
 	dst := Abs(s.Dir, c.DestPath)
-	into := strings.HasSuffix(c.DestPath, "/") || c.DestPath == "." || len(c.SourcePaths) > 1
+	into := strings.HasSuffix(c.DestPath, "/") || c.DestPath == "." || len(c.SourcePaths)+len(c.SourceContents) > 1
 	for _, content := range c.SourceContents {
-		s.Files.Place(path.Join(dst, content.Path), Origin{Kind: Empty}, e)
+		at := dst
+		if into {
+			at = path.Join(dst, content.Path)
+		}
+		s.Files.Write(at, Origin{Kind: Empty, Text: content.Data, Exec: executable([]string{"", mode})}, e)
 	}
 	for _, src := range c.SourcePaths {
 		switch {
@@ -315,6 +337,10 @@ func (f *image) copyStage(s *Stage, from, src, dst string, into bool, e Evidence
 		s.from = append(s.from, stage)
 	}
 	src = Abs("/", src)
+	name := path.Base(src)
+	if stage != nil {
+		src = stage.Files.Real(src)
+	}
 	ref := from
 	if stage != nil {
 		ref = stage.BaseImage()
@@ -325,7 +351,7 @@ func (f *image) copyStage(s *Stage, from, src, dst string, into bool, e Evidence
 	if stage == nil {
 		at := dst
 		if into && path.Ext(src) == "" && !strings.HasSuffix(src, "/") {
-			at = path.Join(dst, path.Base(src)) // such images bring programs
+			at = path.Join(dst, name) // such images bring programs
 		}
 		s.Files.Place(at, Origin{Kind: Image, Ref: from, Path: src}, e)
 		return nil
@@ -333,9 +359,9 @@ func (f *image) copyStage(s *Stage, from, src, dst string, into bool, e Evidence
 	o, _ := stage.Lookup(src)
 	at := dst
 	if into && stage.isFile(o) {
-		at = path.Join(dst, path.Base(src))
+		at = path.Join(dst, name)
 	} else if s.isFolder(dst) && stage.isFile(o) {
-		at = path.Join(dst, path.Base(src))
+		at = path.Join(dst, name)
 	}
 	if name, has := debianHas(src); o.Kind == Unknown && has {
 		if name != "" {
@@ -396,9 +422,13 @@ func (f *image) run(s *Stage, c *instructions.RunCommand, known map[string]strin
 		}
 		text = strings.Join(words, " ")
 	}
-	for _, file := range c.Files { // a here-document is the script
-		text = file.Data
-		e.Line++ // it begins on the next line
+	for i, file := range c.Files {
+		if strings.HasPrefix(text, "<<") && i == 0 { // a here-document alone is the script
+			text = file.Data
+			e.Line++ // it begins on the next line
+			break
+		}
+		text += "\n" + file.Data + file.Name // what a command reads
 	}
 	s.ran = append(s.ran, ran{text: text, dir: s.Dir, known: known, evidence: e})
 	there := slices.Clone(s.Files.placed)

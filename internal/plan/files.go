@@ -16,7 +16,7 @@ const (
 	Product      // made by a build
 	Image        // out of an image that is not built from this tree
 	Network      // downloaded
-	Empty        // an empty folder or file
+	Empty        // an empty folder or file, or one whose text a command of the image wrote
 	Link         // a symbolic link
 )
 
@@ -26,7 +26,9 @@ type Origin struct {
 	Path  string // Source: in the tree, "." is all of it. Product: where it was in the stage that built it, absolute. Link: what it says. Image: in the image. Network: in what was cloned, "" for a single file.
 	Build *Build // Product's
 	Ref   string // Image: its reference. Network: the URL
-	Exec  bool   // Network: it was made executable
+	Exec  bool   // Network, Empty: it was made executable
+	Text  string // Empty: what was written into it, as far as that is known
+	Vague bool   // Empty: more than Text may have been written
 }
 
 // At is the origin of what is at rel below o.
@@ -61,6 +63,45 @@ func (f *Files) Placements() []Placement { return f.placed }
 // Place puts an origin at a path: over a folder that is there, instead of a file.
 func (f *Files) Place(at string, o Origin, e Evidence) {
 	f.placed = append(f.placed, Placement{At: path.Clean(at), Origin: o, Evidence: e})
+}
+
+// Write puts a written file at a path, in place of one that was written there before.
+func (f *Files) Write(at string, o Origin, e Evidence) {
+	f.placed = slices.DeleteFunc(slices.Clone(f.placed), func(p Placement) bool { return p.At == at && p.Origin.Kind == Empty })
+	f.Place(at, o, e)
+}
+
+// Real is where a path leads, with the links on its way followed: those of its folders, and its own where what that leads to is known.
+func (f *Files) Real(at string) string {
+	at = path.Clean(at)
+	for range maxLinks {
+		next := f.followed(at)
+		if next == at {
+			break
+		}
+		at = next
+	}
+	return at
+}
+
+// maxLinks is how many links a path may lead through, as in Linux.
+const maxLinks = 40
+
+// followed is a path with its first link followed, the path itself if it leads through none.
+func (f *Files) followed(at string) string {
+	for i := 1; i <= len(at); i++ {
+		if i < len(at) && at[i] != '/' {
+			continue
+		}
+		o, _ := f.Lookup(at[:i])
+		if o.Kind != Link {
+			continue
+		}
+		if to := Abs(path.Dir(at[:i]), o.Path); i < len(at) || f.Exists(to) {
+			return path.Join(to, at[i:])
+		}
+	}
+	return at
 }
 
 // PlaceBelow puts an origin at a path, below what stands there already.

@@ -32,6 +32,14 @@ func (a *assembly) layout() {
 			a.prove("package.links."+at, p.Evidence)
 		case Image, Network:
 			a.foreign(key, p)
+		case Empty:
+			if name, has := debianHas(at); p.Origin.Text == "" || temporary(at) || has && name == "" || within("/etc/dpkg", at) {
+				continue // a folder, or of use only while the image is made
+			}
+			if component, part, ok := a.written(p); ok {
+				a.recipe.Package.Layout[at] = component + ":" + part
+				a.prove(key, p.Evidence)
+			}
 		}
 	}
 }
@@ -50,7 +58,7 @@ func (a *assembly) settle(placements []Placement) map[string]Placement {
 			}
 			return
 		}
-		if taken && p.Origin.Kind == Empty {
+		if taken && p.Origin.Kind == Empty && p.Origin.Text == "" {
 			return // the folder was there
 		}
 		placed[p.At] = p
@@ -206,6 +214,9 @@ func (a *assembly) started() {
 		return
 	}
 	program := a.recipe.Package.Command[0]
+	if strings.Contains(program, "/") {
+		program = realPath(program)
+	}
 	for at := range a.recipe.Package.Layout {
 		if within(at, program) {
 			return

@@ -83,6 +83,9 @@ type Command struct {
 	Script   string            // shell text that stands for it, "" if Args do
 	Evidence Evidence
 	stdout   func(string)
+	taken    bool          // what it prints is
+	stdin    func() string // what a here-document gives it; nil if nothing that is known does
+	fail     func()
 }
 
 // Text is the command for people and for recipes, quoted for a shell.
@@ -101,6 +104,13 @@ func (c Command) Text() string {
 func (c Command) Print(text string) {
 	if c.stdout != nil {
 		c.stdout(text)
+	}
+}
+
+// Fail makes the command one that fails, for the conditions of the shell that called it.
+func (c Command) Fail() {
+	if c.fail != nil {
+		c.fail()
 	}
 }
 

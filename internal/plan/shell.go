@@ -183,6 +183,7 @@ type shellRun struct {
 	err   error // the first error of a recogniser; the shell cannot carry it
 	calls int
 	reads bool // the next file that is opened is a script
+	vague bool // something is used that a command gives and that is not known
 }
 
 // maxFrames is how deep a text may call itself, in frames of Go's stack: of some ten a call.
@@ -210,6 +211,8 @@ func (r *shellRun) call(ctx context.Context, args []string) ([]string, error) {
 		}
 	case ".", "source":
 		r.reads = true
+	case "set":
+		args = unsetIsEmpty(args)
 	case "eval":
 		if file, err := parseShell(strings.Join(args[1:], " "), ""); err == nil {
 			args = []string{"eval", printed(file)}
@@ -219,6 +222,33 @@ func (r *shellRun) call(ctx context.Context, args []string) ([]string, error) {
 		return nil, fmt.Errorf("%s: its values grow to more than %d bytes", r.at, maxBytes)
 	}
 	return args, nil
+}
+
+// unsetIsEmpty is a call of "set" that does not end a text at a variable without a value: of many, only the values are not known.
+func unsetIsEmpty(args []string) []string {
+	out := args[:1:1]
+	for i := 1; i < len(args); i++ {
+		a := args[i]
+		switch {
+		case a == "--":
+			return append(out, args[i:]...)
+		case a == "nounset" && strings.HasSuffix(args[i-1], "o"):
+			out = out[:len(out)-1]
+			if a = strings.TrimSuffix(args[i-1], "o"); len(a) > 1 {
+				out = append(out, a)
+			}
+		case len(a) > 1 && a[0] == '-' && a[1] != '-':
+			if a = strings.ReplaceAll(a, "u", ""); len(a) > 1 {
+				out = append(out, a)
+			}
+		default:
+			out = append(out, a)
+		}
+	}
+	if len(out) == 1 && len(args) > 1 {
+		return []string{":"}
+	}
+	return out
 }
 
 func printed(file *syntax.File) string {
@@ -235,7 +265,22 @@ func (r *shellRun) exec(ctx context.Context, args []string) error {
 	if r.at.Line > 0 && h.Pos.IsValid() {
 		c.Evidence.Line += int(h.Pos.Line()) - 1
 	}
-	c.stdout = func(text string) { _, _ = io.WriteString(h.Stdout, text) } // a shell's own buffer
+	status, printed := interp.ExitStatus(0), false
+	c.stdout = func(text string) {
+		printed = true
+		_, _ = io.WriteString(h.Stdout, text) // a shell's own buffer
+	}
+	c.taken = h.Stdout != io.Discard
+	c.fail = func() { status = 1 }
+	if h.Stdin != nil {
+		c.stdin = func() string {
+			text, err := io.ReadAll(io.LimitReader(h.Stdin, maxText))
+			if err != nil {
+				return "" // as of a file that cannot be read
+			}
+			return string(text)
+		}
+	}
 	for name, v := range h.Env.Each {
 		if v.Exported && v.IsSet() {
 			c.Env[name] = v.String()
@@ -244,6 +289,14 @@ func (r *shellRun) exec(ctx context.Context, args []string) error {
 	if err := r.stage.recognise(c); err != nil && r.err == nil {
 		r.err = err
 		return interp.ExitStatus(1)
+	}
+	if f, ok := h.Stdout.(*writtenFile); ok && !printed {
+		f.vague = true
+	} else if c.taken && !printed {
+		r.vague = true
+	}
+	if status != 0 {
+		return status
 	}
 	return nil
 }
@@ -255,12 +308,15 @@ func (r *shellRun) open(ctx context.Context, name string, flag int, _ os.FileMod
 		return f, nil
 	}
 	if flag&(os.O_WRONLY|os.O_RDWR) != 0 {
-		if o, _ := r.stage.Files.Lookup(abs); o.Kind == Unknown && !within("/dev", abs) {
-			r.stage.Files.Place(abs, Origin{Kind: Empty}, r.at)
+		if within("/dev", abs) {
+			return memoryFile{new(bytes.Buffer)}, nil
 		}
-		return memoryFile{new(bytes.Buffer)}, nil
+		return r.stage.write(abs, flag&os.O_APPEND != 0, r), nil
 	}
 	data, _, err := r.stage.ReadFile(abs)
+	if text, ok := r.stage.Written(abs); ok {
+		data, err = []byte(text), nil
+	}
 	if r.reads {
 		r.reads = false
 		if err == nil {

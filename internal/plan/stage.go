@@ -295,23 +295,11 @@ func (s *Stage) Install(manager string, e Evidence, names ...string) {
 	}
 }
 
-// crossImage is an image of helpers for compiling for another platform, which are called like what they stand for with "xx-" before: here that is
-// what they do.
-const crossImage = "xx"
-
 // recognise hands a command to who knows it.
 func (s *Stage) recognise(c Command) error {
-	if name, ok := strings.CutPrefix(path.Base(c.Args[0]), crossImage+"-"); ok {
-		switch name {
-		case "apt-get", "apt", "apk", "go", "cargo":
-			c.Args = append([]string{name}, c.Args[1:]...)
-			if name != "go" && name != "cargo" {
-				// Helpers' own packages: a compiler for the other platform.
-				c.Args = slices.DeleteFunc(c.Args, func(a string) bool { return strings.HasPrefix(a, crossImage+"-") })
-			}
-		case "info", "verify":
-			return nil
-		}
+	c, done := s.withoutCross(c)
+	if done {
+		return nil
 	}
 	if s.commands++; s.commands > maxCommands {
 		return fmt.Errorf("%s: more than %d commands are run", c.Evidence, maxCommands)

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"io"
 	"path"
 	"regexp"
 	"slices"
@@ -15,6 +16,9 @@ type system struct{}
 func (system) Recognise(c Command, s *Stage) (bool, error) {
 	switch name := path.Base(c.Args[0]); name {
 	case "apt-get", "apt", "apk", "dnf", "microdnf", "yum":
+		if slices.Contains(c.Args, "--print-arch") {
+			c.Print("x86_64\n")
+		}
 		install(c, s, name)
 	case "cp", "mv", "install":
 		copyFiles(c, s, name)
@@ -41,11 +45,9 @@ func (system) Recognise(c Command, s *Stage) (bool, error) {
 	case "curl", "wget":
 		download(c, s)
 	case "cat":
-		for _, a := range operands(c, "") {
-			if data, _, err := s.ReadFile(Abs(c.Dir, a)); err == nil {
-				c.Print(string(data))
-			}
-		}
+		concatenate(c, s)
+	case "tee":
+		tee(c, s)
 	case "dirname", "basename":
 		if len(c.Args) > 1 { // scripts find their own folder with it
 			of := map[string]func(string) string{"dirname": path.Dir, "basename": path.Base}[name]
@@ -59,15 +61,17 @@ func (system) Recognise(c Command, s *Stage) (bool, error) {
 		chown(c, s)
 	case "chmod":
 		for _, a := range operands(c, "") {
-			if o, _ := s.Files.Lookup(Abs(c.Dir, a)); o.Kind == Network && o.Path == "" && executable(c.Args) {
+			if o, _ := s.Files.Lookup(Abs(c.Dir, a)); (o.Kind == Network && o.Path == "" || o.Kind == Empty && o.Text != "") && executable(c.Args) {
 				o.Exec = true
 				s.Files.Place(Abs(c.Dir, a), o, c.Evidence)
 			}
 		}
-	case "usermod", "groupmod", "truncate", "ldconfig", "update-ca-certificates", "dpkg",
-		"dpkg-reconfigure", "locale-gen", "true", "false", "ls", "echo", "which", "id", "uname", "find", "grep", "sed", "tr", "cut", "date",
-		"setcap", "strip", "upx", "sleep", "tee", "head", "tail", "xargs", "sort", "mktemp", "file", "du", "df", "update-alternatives",
-		"yes", "printf", "nproc", "awk", "apt-key", "apt-mark", "apt-cache", "gpg", "sha256sum", "ldd", "tar", "unzip", "gunzip", "xz", "gzip", "arch":
+	case "uname", "arch", "dpkg":
+		platformOf(c, name)
+	case "usermod", "groupmod", "truncate", "ldconfig", "update-ca-certificates",
+		"dpkg-reconfigure", "locale-gen", "true", "false", "ls", "echo", "which", "id", "find", "grep", "sed", "tr", "cut", "date",
+		"setcap", "strip", "upx", "sleep", "head", "tail", "xargs", "sort", "mktemp", "file", "du", "df", "update-alternatives",
+		"yes", "printf", "nproc", "awk", "apt-key", "apt-mark", "apt-cache", "gpg", "sha256sum", "ldd", "tar", "unzip", "gunzip", "xz", "gzip":
 		// nothing that decides what stands where; what they bring from the network shows by what is missing
 	default:
 		if len(c.Args) == 2 && (c.Args[1] == "--version" || c.Args[1] == "-V" || c.Args[1] == "--help") {
@@ -76,6 +80,19 @@ func (system) Recognise(c Command, s *Stage) (bool, error) {
 		return s.runScript(c)
 	}
 	return true, nil
+}
+
+// platformOf answers which machine it is.
+func platformOf(c Command, name string) {
+	asked := strings.Join(c.Args[1:], " ")
+	switch {
+	case name == "arch", name == "uname" && (asked == "-m" || asked == "-p" || asked == "-i" || asked == "--machine"):
+		c.Print("x86_64\n")
+	case name == "uname" && (asked == "" || asked == "-s"):
+		c.Print("Linux\n")
+	case name == "dpkg" && asked == "--print-architecture":
+		c.Print("amd64\n")
+	}
 }
 
 // operands are the arguments that are no options; valued are the letters of options that take a value.
@@ -101,7 +118,7 @@ func operands(c Command, valued string) []string {
 // executable tells whether chmod's arguments say that something can be executed: "+x", "a=rx", "0755".
 func executable(args []string) bool {
 	return slices.ContainsFunc(args[1:], func(a string) bool {
-		if strings.Trim(a, "01234567") == "" {
+		if a != "" && strings.Trim(a, "01234567") == "" {
 			return strings.ContainsAny(a[len(a)-1:], "1357")
 		}
 		_, mode, set := strings.Cut(a, "+")
@@ -242,6 +259,10 @@ func (s *Stage) runScript(c Command) (bool, error) {
 		return false, nil
 	}
 	data, name, err := s.ReadFile(Abs(c.Dir, c.Args[0]))
+	if text, ok := s.Written(Abs(c.Dir, c.Args[0])); ok {
+		_, e := s.Files.Lookup(Abs(c.Dir, c.Args[0]))
+		return true, s.run(text, Abs(c.Dir, c.Args[0]), c.Dir, c.Env, Evidence{File: e.File, Rule: e.Rule}, outputOf(c), c.Args[1:]...)
+	}
 	if err != nil {
 		return false, nil // not out of the source: it stays a command that nobody knows
 	}
@@ -264,7 +285,15 @@ func (s *Stage) runScript(c Command) (bool, error) {
 		s.Notes.Remark(fmt.Sprintf("%s is not followed: has more than %d bytes", name, maxText), c.Evidence)
 		return false, nil
 	}
-	return true, s.run(string(data), Abs(c.Dir, c.Args[0]), c.Dir, c.Env, Evidence{File: name, Line: 1}, scriptOutput{c}, c.Args[1:]...)
+	return true, s.run(string(data), Abs(c.Dir, c.Args[0]), c.Dir, c.Env, Evidence{File: name, Line: 1}, outputOf(c), c.Args[1:]...)
+}
+
+// outputOf is where a script that a command calls prints to.
+func outputOf(c Command) io.Writer {
+	if !c.taken {
+		return io.Discard
+	}
+	return scriptOutput{c}
 }
 
 // scriptOutput is where a script prints to: what called it.

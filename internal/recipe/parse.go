@@ -197,7 +197,7 @@ func (c *checker) component(name string, comp Component) {
 	if comp.Ecosystem == "" {
 		c.addf(at+".ecosystem", "is missing")
 	}
-	if len(comp.Src) == 0 && len(comp.Download) == 0 {
+	if len(comp.Src) == 0 && len(comp.Download) == 0 && (comp.Ecosystem != "plain" || len(comp.Build) == 0 || len(comp.Output) == 0) {
 		c.addf(at+".src", "names no file, so the component would see none")
 	}
 	for file, address := range sorted(comp.Download) {
