@@ -89,10 +89,14 @@ func (r DeriveRequest) Build(b Build) (*dag.Node, error) {
 	if len(output) == 0 {
 		output = b.Output
 	}
+	enter := ""
+	if len(mounts) == 0 {
+		enter = "mkdir -p " + dag.Quote(r.Dir()) + "\n"
+	}
 	n, err := r.Maker.InRoot(dag.InRoot{
 		Kind: dag.Build, Name: r.Recipe.Name + "-" + r.Name + "-" + r.Recipe.Release, Title: r.Name, Component: r.Name,
 		Root: r.Root, Mounts: append(mounts, b.Mounts...), Inputs: b.Inputs, Env: env, Files: b.Files, OutputAt: b.OutputAt,
-		Script: exports(r.Component.Env) + script(r.Dir(), b, commands, output),
+		Script: exports(r.Component.Env) + enter + script(r.Dir(), b, commands, output),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("derive component %s: %w", r.Name, err)

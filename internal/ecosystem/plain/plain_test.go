@@ -37,7 +37,7 @@ func derive(t *testing.T, c recipe.Component) (*dag.Node, error) {
 }
 
 func TestDerive(t *testing.T) {
-	n, err := derive(t, recipe.Component{Dir: "docs", Build: []string{"make html"}})
+	n, err := derive(t, recipe.Component{Src: []string{"**"}, Dir: "docs", Build: []string{"make html"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestDerive(t *testing.T) {
 			t.Errorf("the script does not say %s:\n%s", want, script)
 		}
 	}
-	n, err = derive(t, recipe.Component{Env: map[string]string{"PATH": "/opt/venv/bin:/usr/bin", "MODE": "x"}, Build: []string{"tool"}})
+	n, err = derive(t, recipe.Component{Src: []string{"**"}, Env: map[string]string{"PATH": "/opt/venv/bin:/usr/bin", "MODE": "x"}, Build: []string{"tool"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,6 +59,22 @@ func TestDerive(t *testing.T) {
 	}
 	if script := n.Drv.Env["script"]; strings.Contains(script, `cp -a '.'`) || !strings.Contains(script, "'_build'") {
 		t.Errorf("the recipe's output does not take the place of the default:\n%s", script)
+	}
+}
+
+// A component of commands alone sees nothing of the source, and has a folder to work in.
+func TestCommandsAlone(t *testing.T) {
+	n, err := derive(t, recipe.Component{Build: []string{"echo x >a"}, Output: map[string]string{"a": "a"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, in := range n.Inputs {
+		if in.Name == "source" {
+			t.Error("it sees the source")
+		}
+	}
+	if script := n.Drv.Env["script"]; !strings.HasPrefix(script, "mkdir -p '/build/src'\ncd '/build/src'\n") {
+		t.Errorf("it has no folder to work in:\n%s", script)
 	}
 }
 
