@@ -93,7 +93,7 @@ func (a *assembly) program(name string) string {
 	dirs := strings.Split(a.stage.Env["PATH"], ":")
 	for _, dir := range slices.Concat(slices.DeleteFunc(slices.Clone(dirs), isSbin), dirs) { // environments have bin alone
 		if at := path.Join(dir, name); path.IsAbs(dir) && a.stage.Files.Exists(at) {
-			if o, _ := a.stage.Lookup(at); o.Kind == Source || o.Kind == Product {
+			if o, _ := a.stage.Lookup(at); o.Kind == Source || o.Kind == Product || o.Kind == Link {
 				return at
 			}
 		}

@@ -70,8 +70,27 @@ func parseShell(text, name string) (*syntax.File, error) {
 		return nil, err
 	}
 	inOrder(file)
+	goOn(file)
 	guard(file)
 	return file, nil
+}
+
+// goOn has a text go on where it would end with an error. What is followed did not end so where it was run, or there would be no image: a
+// condition that leads there was about something that is not known here, as is where links lead.
+func goOn(file *syntax.File) {
+	syntax.Walk(file, func(n syntax.Node) bool {
+		c, ok := n.(*syntax.CallExpr)
+		if !ok || len(c.Args) != 2 {
+			return true
+		}
+		switch name, arg := c.Args[0].Lit(), c.Args[1].Lit(); {
+		case name == "exit" && strings.Trim(arg, "0123456789") == "" && strings.Trim(arg, "0") != "":
+			c.Args = call(":").Args
+		case name == "pwd" && arg == "-P": // of links, this machine would be asked
+			c.Args = c.Args[:1]
+		}
+		return true
+	})
 }
 
 // parseAsIs reads a text that is not followed.

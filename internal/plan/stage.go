@@ -99,6 +99,7 @@ type Build struct {
 	Sources    []string    // globs of the files it sees, from the tree's top; nil means what stands below Dir
 	Named      []string    // what its files name outside of Dir, from the tree's top: of other builds' products there it sees these and what Sources say. nil means that nobody looked
 	Only       bool        // it makes nothing but its outputs
+	Rewrites   bool        // what it runs may write where the source stands too: a folder below Dir is then what it leaves there
 	Alone      bool        // it sees Sources and nothing else that stands in its stage
 	Evidence   []Evidence
 }
@@ -123,7 +124,7 @@ func (s *Stage) child(name string, e Evidence) *Stage {
 	c := *s
 	c.Name, c.Parent, c.Evidence = name, s, e
 	c.Base, c.Builds, c.ran, c.Unrecognised, c.Missing = "", nil, nil, nil, nil
-	c.Env, c.args, c.Files = maps.Clone(s.Env), map[string]string{}, s.Files.Clone()
+	c.Env, c.args, c.Files = maps.Clone(s.Env), maps.Clone(s.args), s.Files.Clone() // arguments are inherited (Dockerfile reference, "Scope")
 	c.Packages, c.Accounts, c.Owned, c.from = slices.Clone(s.Packages), s.Accounts.clone(), slices.Clone(s.Owned), nil
 	c.Config.Labels, c.Config.Evidence = maps.Clone(s.Config.Labels), maps.Clone(s.Config.Evidence)
 	return &c
@@ -268,6 +269,15 @@ func (s *Stage) namedByUnknown(name string) bool {
 // Copy lays what stands at src in from at dst, here. It reports whether there is anything.
 func (s *Stage) Copy(from *Stage, src, dst string, e Evidence) bool {
 	src, dst = path.Clean(src), path.Clean(dst)
+	if b := from.rewriter(src); b != nil && from != s {
+		s.Files.Place(dst, Origin{Kind: Product, Path: src, Build: b}, e)
+		for _, p := range from.Files.Inside(src) {
+			if p.Origin.Kind != Source && p.Origin.Build != b { // the build leaves its own and the source's there
+				s.Files.Place(path.Join(dst, relative(src, p.At)), p.Origin, e)
+			}
+		}
+		return true
+	}
 	found := s.Files.CopyFrom(from.Files, src, dst, e)
 	for _, b := range from.AllBuilds() {
 		if !b.Only && within(src, b.Dir) { // with all that was made in its folder
@@ -284,6 +294,19 @@ func (s *Stage) Copy(from *Stage, src, dst string, e Evidence) bool {
 	}
 	s.Files.Place(dst, o, e)
 	return true
+}
+
+// rewriter is the build that may have written into a folder of the source, nil if none has.
+func (s *Stage) rewriter(folder string) *Build {
+	if o, _ := s.Files.Lookup(folder); o.Kind != Source || !s.Tree.HasDir(o.Path) {
+		return nil
+	}
+	for _, b := range slices.Backward(s.AllBuilds()) {
+		if b.Rewrites && b.Dir != folder && within(b.Dir, folder) {
+			return b
+		}
+	}
+	return nil
 }
 
 // Install notes packages of a distribution.

@@ -157,6 +157,9 @@ func install(c Command, s *Stage, manager string) {
 			continue
 		}
 		name := strings.FieldsFunc(w, func(r rune) bool { return strings.ContainsRune("=<>~@", r) })
+		if len(name) > 0 && slices.Contains([]string{"nodejs", "npm", "yarn", "yarnpkg"}, name[0]) && parseBase(s.BaseImage()).family == "node" {
+			continue // the image's own is found first
+		}
 		if len(name) > 0 && manager == "apt" {
 			if url := s.thirdParty(name[0]); url != "" {
 				s.Notes.Ask(Question{About: "roots", Ask: fmt.Sprintf("the package %s seems to come from %s, not from Debian; what stands in for it?", name[0], url), Looked: []Evidence{c.Evidence}})

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/bmatcuk/doublestar/v4"
+
 	"headwater/internal/plan"
 )
 
@@ -103,12 +105,32 @@ func (p planner) describe(b *plan.Build, f found) {
 			Looked: []plan.Evidence{{File: path.Join(f.folder, manifestName)}}, Main: true,
 		})
 	}
+	p.unlocked(b, f)
 	maps.Copy(b.Env, p.environment())
 	b.Sources, b.Named = p.sources(f)
 	p.toolchains(b, f)
 	for _, library := range libraries(b.Toolchains["node"].Value) {
 		b.Needs = appendNeed(b.Needs, library, plan.Evidence{Rule: "Node.js needs it"})
 	}
+}
+
+// unlocked lays the project's lock beside its package.json where the image's file does not copy it: what is installed there is whatever
+// is newest on the day, here it is what the lock says.
+func (p planner) unlocked(b *plan.Build, f found) {
+	top := f.dir
+	if f.top != f.folder {
+		above, ok := strings.CutSuffix(f.dir, "/"+f.folder)
+		if !ok {
+			return // the tree does not stand there as it is
+		}
+		top = path.Join("/", above, f.top)
+	}
+	at := path.Join(top, f.lock)
+	if _, there := p.SourceOf(at); f.lock == "" || there {
+		return
+	}
+	b.Before.Place(at, plan.Origin{Kind: plan.Source, Path: path.Join(f.top, f.lock)}, p.c.Evidence)
+	p.Notes.Remark(path.Join(f.top, f.lock)+" is not copied into the upstream's image, where what is newest on the day is installed; here what it says is", p.c.Evidence)
 }
 
 // libraries are the packages that a Node.js out of its own archives is linked with, besides the C library: from 25 on libatomic too. What
@@ -158,10 +180,18 @@ func (p planner) install(tool string, a arguments) error {
 	if len(f.locks) > 1 {
 		b.Options["manager"] = tool
 	}
-	p.omitted(b, a)
-	if a.has("ignore-scripts") {
-		b.Options["scripts"] = false
-	} else {
+	switch again := b.Rewrites; {
+	case again && p.leavesOut(a)["dev"]:
+		// What was run before needs them, and a component has one set of dependencies.
+		p.Notes.Remark(p.c.Text()+" takes the development's packages away after the build; here they stay", p.c.Evidence)
+	case again:
+	default:
+		p.omitted(b, a)
+		if a.has("ignore-scripts") {
+			b.Options["scripts"] = false
+		}
+	}
+	if !a.has("ignore-scripts") {
 		p.lifecycle(b, f, tool, a)
 	}
 	p.lookAtLock(b, f)
@@ -170,12 +200,60 @@ func (p planner) install(tool string, a arguments) error {
 		c.Args, c.Dir = []string{"true"}, b.Dir
 		b.Commands, b.Only = append(b.Commands, c), true
 		p.Makes(b, plan.Output{At: path.Join(b.Dir, modulesName)}, p.c.Evidence)
+		for _, w := range p.members(f) {
+			p.Makes(b, plan.Output{At: path.Join(b.Dir, w, modulesName)}, p.c.Evidence)
+		}
+		p.manifestsAlone(b, f)
 	}
 	return nil
 }
 
+// manifestsAlone has an install see manifests and nothing else of the tree, so that it is done again only for those.
+func (p planner) manifestsAlone(b *plan.Build, f found) {
+	l := p.r.of(p.Tree).lock(path.Join(f.top, f.lock)).project
+	if l.Locked == nil || slices.ContainsFunc(l.Local, func(dir string) bool { return !p.Tree.HasDir(path.Join(f.top, dir)) }) {
+		return
+	}
+	b.Alone, b.Sources = true, nil
+	for _, pattern := range l.manifestPatterns(p.Tree.FS()) {
+		if p.Tree.Has(pattern) || strings.Contains(pattern, "*") && slices.ContainsFunc(p.Tree.Files(), func(name string) bool { return doublestar.MatchUnvalidated(pattern, name) }) {
+			b.Sources = append(b.Sources, pattern)
+		}
+	}
+	slices.Sort(b.Sources)
+}
+
+// members are the folders of a project's workspaces that stand in the stage and get a node_modules of their own.
+func (p planner) members(f found) []string {
+	l := p.r.of(p.Tree).lock(path.Join(f.top, f.lock)).project
+	if f.top != f.folder || l.Locked == nil {
+		return nil
+	}
+	var out []string
+	for _, folder := range l.Folders {
+		if w := path.Dir(folder); w != "." && p.Files.Exists(path.Join(f.dir, w, manifestName)) {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
 // omitted notes which kinds of dependencies are left out.
 func (p planner) omitted(b *plan.Build, a arguments) {
+	omit := p.leavesOut(a)
+	var list []any
+	for _, kind := range []string{"dev", "optional", "peer"} {
+		if omit[kind] {
+			list = append(list, kind)
+		}
+	}
+	if delete(b.Options, "omit"); len(list) > 0 {
+		b.Options["omit"] = list
+	}
+}
+
+// leavesOut are the kinds of dependencies that an install does without.
+func (p planner) leavesOut(a arguments) map[string]bool {
 	omit := map[string]bool{}
 	for _, kind := range strings.Split(a.flags["omit"], ",") {
 		omit[kind] = true
@@ -189,15 +267,7 @@ func (p planner) omitted(b *plan.Build, a arguments) {
 	for _, kind := range strings.Split(a.flags["include"], ",") {
 		delete(omit, kind)
 	}
-	var list []any
-	for _, kind := range []string{"dev", "optional", "peer"} {
-		if omit[kind] {
-			list = append(list, kind)
-		}
-	}
-	if delete(b.Options, "omit"); len(list) > 0 {
-		b.Options["omit"] = list
-	}
+	return omit
 }
 
 // lifecycle adds the project's own scripts that an install runs.
@@ -230,10 +300,13 @@ func idle(text string) bool {
 // add adds a command, once. It may make anything, where before there was node_modules alone.
 func (p planner) add(b *plan.Build, c plan.Command) {
 	if b.Only {
-		b.Commands, b.Outputs, b.Only = nil, nil, false
-		p.Files.Unmake(path.Join(b.Dir, modulesName), b)
+		for _, o := range b.Outputs {
+			p.Files.Unmake(o.At, b)
+		}
+		b.Commands, b.Outputs, b.Only, b.Alone = nil, nil, false, false
 		b.Before = p.Files.Clone()
 	}
+	b.Rewrites = true
 	if !slices.ContainsFunc(b.Commands, func(o plan.Command) bool { return slices.Equal(o.Args, c.Args) && o.Dir == c.Dir }) {
 		b.Commands = append(b.Commands, c)
 	}
@@ -519,6 +592,7 @@ func downloaders() []string {
 // lockFacts is what a plan wants to know of a lock.
 type lockFacts struct {
 	packages []lockedPackage // those that bring something on
+	project  project
 	err      error
 }
 
@@ -544,6 +618,7 @@ func (m *memory) lock(file string) lockFacts {
 		facts.err = err
 		return facts
 	}
+	facts.project = project{l, path.Dir(file)}
 	special := natives()
 	for _, name := range l.names() {
 		if _, native := special[name]; !native && !slices.Contains(downloaders(), name) {

@@ -34,11 +34,28 @@ func (r Recogniser) Ship(s *plan.Stage) {
 	s.Install("apt", version.Evidence, libraries(version.Value)...)
 	s.Makes(b, plan.Output{At: "/usr/local/bin/node", Inside: "bin/node", File: true}, version.Evidence)
 	if tool := started(s.Config); tool != "" {
-		if v, known := npmOf(version.Value); known && tool == "npm" {
-			b.Toolchains["npm"] = plan.Version{Value: v, Evidence: version.Evidence}
+		name := map[string]string{"npx": "npm"}[tool]
+		if name == "" {
+			name = tool
+		}
+		f, ok := p.project(s.Dir)
+		if !ok {
+			f.folder = "."
+			p.findLock(&f)
+		}
+		manager, known := p.managerVersion(name, f, version)
+		if known {
+			b.Toolchains[name] = manager
 		}
 		s.Makes(b, plan.Output{At: globalDir, Inside: "lib/" + modulesName}, version.Evidence)
 		file := map[string]string{"npm": "npm/bin/npm-cli.js", "npx": "npm/bin/npx-cli.js", "pnpm": "pnpm/bin/pnpm.cjs", "yarn": "yarn/bin/yarn.js"}[tool]
+		if tool == "pnpm" {
+			if !allows("<11", manager.Value) {
+				file = "pnpm/bin/pnpm.mjs"
+			}
+			// It would install anew what it has no notes of.
+			s.Env["pnpm_config_verify_deps_before_run"], s.Config.Evidence["env pnpm_config_verify_deps_before_run"] = "false", version.Evidence
+		}
 		s.Files.Place("/usr/local/bin/"+tool, plan.Origin{Kind: plan.Link, Path: globalDir + "/" + file}, version.Evidence)
 	}
 }
