@@ -44,6 +44,7 @@ func (p planner) fromLock(b *plan.Build, top, file string, i interpreterOf, w se
 	packages = slices.DeleteFunc(packages, func(m Package) bool { return slices.Contains(excluded, m.Name) })
 	p.packages(b, packages, i, w, e)
 	p.sources(b, top, packages)
+	p.keepLock(b)
 	return p.git(packages, e)
 }
 

@@ -126,8 +126,30 @@ func (p planner) pipFill(b *plan.Build, names []string, flags []flag) error {
 	if b.Sources == nil && !hasFolder(b) {
 		b.Sources = []string{} // packages of the registry alone
 	}
+	p.keepLock(b)
 	b.Alone = b.Sources != nil
 	return nil
+}
+
+// keepLock has an environment that a lock filled as well be made of that, too: requirements alone would be all there is in it.
+func (p planner) keepLock(b *plan.Build) {
+	lock := ""
+	for _, e := range b.Evidence {
+		if base := path.Base(e.File); base == "uv.lock" || base == "poetry.lock" {
+			lock = e.File
+		}
+	}
+	if lock == "" || b.Options["install"] == nil && b.Options["requirements"] == nil {
+		return
+	}
+	b.Options["lock"] = relativePath(b.Folder, lock)
+	for _, name := range []string{lock, path.Join(path.Dir(lock), "pyproject.toml")} {
+		if b.Sources != nil {
+			b.Sources = sorted(append(b.Sources, name))
+		} else if at := path.Join(b.Dir, relativePath(b.Folder, name)); !b.Before.Exists(at) {
+			b.Before.Place(at, plan.Origin{Kind: plan.Source, Path: name}, p.c.Evidence) // another stage read it
+		}
+	}
 }
 
 // group adds what a dependency group names, of a project in the command's folder or of another ("pip install --group FILE:NAME").
@@ -293,6 +315,9 @@ func (p planner) installed(b *plan.Build, prefix, what string, fresh *bool) {
 	add(b, "install", prefix+at+extras)
 	if from == "." || from == b.Folder {
 		b.Sources = nil // all that stands there
+		if from == b.Folder {
+			b.Dir = abs
+		}
 		return
 	}
 	if b.Sources != nil || !hasFolder(b) {

@@ -160,6 +160,16 @@ func TestPlan(t *testing.T) {
 			"FROM python:3.13\nWORKDIR /x\nCOPY . .\nRUN pip install pip-tools && pip-sync requirements.txt\nCMD [\"python\", \"app.py\"]\n", reqs,
 			[]string{"/usr/local: env", `env dir= at=/x src=bounds.txt,requirements.txt {"requirements":["requirements.txt"],"venv":"/usr/local"}`},
 		},
+		"a lock, and more beside it": {
+			"FROM python:3.13\nWORKDIR /srv\nCOPY pyproject.toml uv.lock ./\nRUN uv sync --no-dev && uv pip install gunicorn\nCMD [\"dumb-init\"]\n", lock[:4],
+			[]string{"/srv/.venv: env", `env dir= at=/srv src=pyproject.toml,uv.lock {"install":["gunicorn"],"lock":"uv.lock","venv":"/srv/.venv"}`},
+		},
+		"an exported lock, and then the project, in a stage that has no lock": {
+			"FROM python:3.13 AS r\nWORKDIR /srv\nCOPY pyproject.toml uv.lock ./\nRUN uv export -o r.txt --no-dev --no-emit-project\nFROM python:3.13\nWORKDIR /x\nCOPY --from=r /srv/r.txt ./\nRUN pip install -r r.txt\n" +
+				"COPY app.py pyproject.toml ./\nRUN pip install --no-deps .\nCMD [\"dumb-init\"]\n",
+			append([]string{"app.py", ""}, lock[:4]...),
+			[]string{"/usr/local: env", `env dir= at=/x src=app.py,pyproject.toml,uv.lock {"install":["--no-deps ."],"lock":"uv.lock","venv":"/usr/local"}`},
+		},
 		"only tools": {"FROM python:3.13\nRUN pip install poetry==2.1 uv\nCOPY app.py /x/\nCMD [\"python\", \"/x/app.py\"]\n", reqs, nil},
 	}
 	for name, c := range tests {

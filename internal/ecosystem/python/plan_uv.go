@@ -141,6 +141,11 @@ func (p planner) uvFill(b *plan.Build, top, project string, flags []flag) error 
 	for _, o := range []string{"groups", "extras", "packages", "exclude", "compile", "project", "editable"} {
 		delete(b.Options, o)
 	}
+	if !slices.ContainsFunc(flags, func(f flag) bool { return f.name == "--inexact" }) { // it takes away what the lock has not
+		delete(b.Options, "install")
+		delete(b.Options, "requirements")
+		delete(b.Options, "constraints")
+	}
 	w.set(b)
 	i := p.interpreter(b, top, flags)
 	return p.fromLock(b, top, "uv.lock", i, w)
