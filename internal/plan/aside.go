@@ -25,6 +25,9 @@ func Aside(name string) string {
 		case "node_modules", "vendor", "third_party", "third-party":
 			return "it is others' code"
 		}
+		if words := strings.FieldsFunc(d, func(r rune) bool { return strings.ContainsRune("-_.", r) }); len(words) > 1 && (slices.Contains(words, "tests") || slices.Contains(words, "e2e")) {
+			return forTests
+		}
 	}
 	base := strings.ToLower(path.Base(name))
 	for _, w := range strings.FieldsFunc(base, func(r rune) bool { return r == '.' || r == '-' || r == '_' }) {

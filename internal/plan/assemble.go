@@ -24,6 +24,7 @@ type assembly struct {
 	requesting map[*Build]bool   // builds in work: one that needs itself is no build
 	args       []string          // of the main process, as the image has them
 	main       string            // name of that process
+	bare       bool              // the image has no entry point: what starts it names a whole command
 }
 
 func assemble(x *candidate, o Options, notes *Notes) *assembly {

@@ -331,6 +331,11 @@ func (c *chooser) of(name string) []*place {
 	return slices.DeleteFunc(slices.Clone(c.places), func(p *place) bool { return p.dockerfile != name })
 }
 
+// published tells whether something of the tree sends an image of a Dockerfile to a registry.
+func (c *chooser) published(name string) bool {
+	return slices.ContainsFunc(c.of(name), func(p *place) bool { return p.pushes })
+}
+
 // follow follows a stage in a context.
 func (c *chooser) follow(name string, data []byte, target string, args map[string]string, at *place) (*candidate, error) {
 	sh := &shared{Tree: c.tree, Notes: &Notes{}, Release: c.options.Release, recognisers: append([]Recogniser{system{}}, c.options.Recognisers...)}
@@ -385,7 +390,8 @@ func (c *chooser) base(ref, by string, sh *shared) (*Stage, error) {
 		}
 		c.within[key] = true
 		defer delete(c.within, key)
-		if Aside(by) == "" { // what tests are made of may well be what ships
+		// What tests are made of, or what is published and what is made of it is not, may well be what ships.
+		if Aside(by) == "" && (c.published(by) || !c.published(p.dockerfile)) {
 			c.bases[p.dockerfile] = true
 		}
 		data, err := c.tree.Read(p.dockerfile)

@@ -53,6 +53,12 @@ func TestWhichImageShips(t *testing.T) {
 	}{
 		{"a dev container", []string{".devcontainer/Dockerfile", main("dev"), "docker/Dockerfile", main("right")}, "right"},
 		{"an image for tests", []string{"test/Dockerfile", main("test"), "deploy/Dockerfile", main("right")}, "right"},
+		{"an image that is made of the published one, and sent nowhere", []string{
+			"docker/Dockerfile", main("right"), "docker/judge/Dockerfile", "FROM thing:built\nCOPY docker/judge/start /start\nENTRYPOINT [\"/app/app.bin\", \"judge\"]\n", "docker/judge/start", "",
+			"scripts/judge.sh", "docker build -t thing:built -f docker/Dockerfile .\ndocker build -f docker/judge/Dockerfile .\n",
+			".github/workflows/a.yml", workflow("    - run: scripts/judge.sh\n"),
+			".github/workflows/b.yml", workflow("    - {uses: docker/build-push-action@v6, with: {push: 'true', file: docker/Dockerfile}}\n"),
+		}, "right"},
 		{"a documentation site", []string{"website/Dockerfile", main("docs"), "deploy/image/Dockerfile", main("right")}, "right"},
 		{"a variant by its file's name", []string{"Dockerfile", main("right"), "Dockerfile.rootless", main("rootless")}, "right"},
 		{"a variant by its file's name, and no plain name", []string{"docker/alpine.Dockerfile", main("alpine"), "docker/default.Dockerfile", main("right")}, "right"},

@@ -80,7 +80,7 @@ func (c *composeFile) uses(t *Tree, x *candidate) (ours []string, sure int) {
 		case slices.Contains(ours, name) || s.Image == "":
 		case images[repo]:
 			ours, sure = append(ours, name), max(sure, 2)
-		case kindOfService(s.Image) == "":
+		case kindOfService(s.Image) == "" && strings.Contains(interpolate(s.Image, known(nil)), "/"): // what has no owner is not its maker's
 			others[repo] = append(others[repo], name)
 		}
 	}

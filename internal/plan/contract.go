@@ -55,6 +55,7 @@ func (a *assembly) command() {
 	a.recipe.Package.Command = entry
 	a.prove("package.command", e)
 	a.args = cmd
+	a.bare = len(a.stage.Config.Entrypoint) == 0 || len(a.withoutInit(a.stage.Config.Entrypoint, Evidence{})) == 0
 }
 
 // withoutInit leaves out a program that only starts another.
@@ -62,7 +63,9 @@ func (a *assembly) withoutInit(entry []string, e Evidence) []string {
 	if len(entry) == 0 || !initProgram(entry[0]) {
 		return entry
 	}
-	a.Notes.Remark(fmt.Sprintf("%s is left out: the launcher starts the command as the first process and passes signals on", entry[0]), e)
+	if e != (Evidence{}) {
+		a.Notes.Remark(fmt.Sprintf("%s is left out: the launcher starts the command as the first process and passes signals on", entry[0]), e)
+	}
 	for i, w := range entry[1:] {
 		if w == "--" {
 			return entry[i+2:]
@@ -76,7 +79,7 @@ func (a *assembly) withoutInit(entry []string, e Evidence) []string {
 
 // unwrap takes the words out of a shell's text that is no more than one command of fixed words.
 func unwrap(entry []string) []string {
-	if len(entry) == 3 && path.Base(entry[0]) == "sh" && entry[1] == "-c" && !strings.ContainsAny(entry[2], "$`|&;<>()*?[]{}'\"\\\n#~=") {
+	if len(entry) == 3 && slices.Contains([]string{"sh", "bash", "ash", "dash"}, path.Base(entry[0])) && entry[1] == "-c" && !strings.ContainsAny(entry[2], "$`|&;<>()*?[]{}'\"\\\n#~=") {
 		if words := strings.Fields(strings.TrimPrefix(entry[2], "exec ")); len(words) > 0 {
 			return words
 		}
@@ -216,7 +219,13 @@ func (a *assembly) processes(c *composed) {
 			a.Notes.Remark(fmt.Sprintf("the compose file starts its service %s by another entry point (%s), which is left out", name, strings.Join(s.Entrypoint, " ")), own)
 			continue
 		}
-		command := slices.Clone([]string(s.Command))
+		command := withoutWaiting(slices.Clone([]string(s.Command)))
+		if len(command) > 0 && a.covered(c, name) {
+			a.Notes.Ask(Question{
+				About: "package.processes." + ComponentName(name), Looked: []Evidence{own},
+				Ask: fmt.Sprintf("the compose file lays the source over the image, as who develops does, and starts its service %s by %q; is that how it runs where it ships?", name, strings.Join(command, " ")),
+			})
+		}
 		switch {
 		case c.once(name):
 			if len(command) > 0 && p.Migrate == nil {
@@ -245,6 +254,55 @@ func (a *assembly) processes(c *composed) {
 	a.main = main
 	p.Processes[main] = recipe.Process{Args: args, Port: a.port(c)}
 	a.prove("package.processes."+main, e)
+	if a.bare {
+		a.instead(main, e)
+	}
+}
+
+// instead is for an image without an entry point: what a compose file says stands in the place of the image's command, and does not follow it.
+// One command is the package's own; where there are several, what starts them is a program that takes the place of the one that it is told.
+func (a *assembly) instead(main string, e Evidence) {
+	p := &a.recipe.Package
+	own, several := p.Command, p.Migrate != nil
+	for _, name := range slices.Sorted(maps.Keys(p.Processes)) {
+		several = several || name != main
+	}
+	args := p.Processes[main].Args
+	switch {
+	case !several && (len(args) == 0 || slices.Equal(args, a.stage.Config.Cmd)):
+		args = []string{}
+	case !several:
+		args = unwrap(args)
+		p.Command, args = append([]string{a.program(args[0])}, args[1:]...), []string{}
+		a.evidence["package.command"] = []Evidence{e}
+	default:
+		if p.Command = []string{"env"}; len(args) == 0 {
+			args = own
+		}
+	}
+	process := p.Processes[main]
+	process.Args = args
+	p.Processes[main] = process
+	for name, process := range p.Processes {
+		if name != main && len(process.Args) == 0 {
+			process.Args = own
+			p.Processes[name] = process
+		}
+	}
+}
+
+// covered tells whether a service of a compose file has the source laid over what the image has of it.
+func (a *assembly) covered(c *composed, name string) bool {
+	return slices.ContainsFunc(c.file.Services[name].Volumes, func(v composeVolume) bool { return a.covers(c, v) })
+}
+
+func (a *assembly) covers(c *composed, v composeVolume) bool {
+	if !strings.HasPrefix(v.Source, ".") {
+		return false
+	}
+	from := path.Join(path.Dir(c.file.name), v.Source)
+	o, _ := a.stage.Files.Lookup(path.Clean(v.Target))
+	return o.Kind == Source && (from == "." || o.Path == from || strings.HasPrefix(o.Path, from+"/")) && a.Tree.HasDir(from)
 }
 
 var wordPattern = regexp.MustCompile(`^[a-z][a-z-]*$`)
@@ -315,7 +373,7 @@ func (a *assembly) volumes(c *composed) {
 	for _, name := range c.ours {
 		for _, v := range c.file.Services[name].Volumes {
 			file := strings.HasPrefix(v.Source, "/var/run") || strings.HasPrefix(v.Source, "/run") || strings.HasPrefix(v.Source, "/etc/") || path.Ext(v.Target) != ""
-			if !file {
+			if !file && !a.covers(c, v) {
 				add(v.Target, c.file.evidence(name, "volume"))
 			}
 		}

@@ -165,7 +165,7 @@ func TestServices(t *testing.T) {
 func TestDatabaseInParts(t *testing.T) {
 	t.Parallel()
 	p := planned(t,
-		"Dockerfile", "FROM debian\nCOPY run /app/run\nCMD [\"/app/run\"]\nEXPOSE 8080\n", "run", "",
+		"Dockerfile", "FROM debian\nCOPY run /app/run\nENTRYPOINT [\"/app/run\"]\nEXPOSE 8080\n", "run", "",
 		"compose.yml", `
 services:
   postgresql:

@@ -47,6 +47,10 @@ func (a *assembly) health(c *composed) {
 		text := interpolate(strings.Join(check.words, " "), known(a.recipe.Package.Env))
 		m := healthURL.FindStringSubmatch(text)
 		if m == nil {
+			if route, e, ok := a.scriptHealth(strings.Fields(text)); ok {
+				set(route, e)
+				return
+			}
 			continue
 		}
 		if port, err := strconv.Atoi(m[1]); err == nil && port != process.Port {
@@ -71,6 +75,28 @@ func (a *assembly) health(c *composed) {
 	default:
 		a.Notes.Ask(Question{About: "package.processes." + a.main + ".health", Ask: "which path answers once the service is ready? No health check asks for one, and no route of the tree is named for it", Looked: looked})
 	}
+}
+
+// scriptURL finds what a script asks for of its own machine: port and what stands before the path may be made of variables.
+var scriptURL = regexp.MustCompile(`https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\])(?::(?:[0-9]+|\$?\{[^{}\s]*\}|\$\w+))?(?:\$?\{[^{}\s]*\})?(/[A-Za-z0-9_./-]*)`)
+
+// scriptHealth is the path that a script of the source asks for, which a health check runs: the only one.
+func (a *assembly) scriptHealth(words []string) (route string, e Evidence, ok bool) {
+	for _, w := range words {
+		data, name, err := a.stage.ReadFile(Abs(a.stage.Dir, strings.Trim(w, `"';`)))
+		if err != nil || len(data) > maxText {
+			continue
+		}
+		found := scriptURL.FindAllSubmatchIndex(data, -1)
+		for _, m := range found {
+			if here := string(data[m[2]:m[3]]); route == "" {
+				route, e = here, Evidence{File: name, Line: lineAt(data, m[0]), Rule: "the health check asks for it"}
+			} else if here != route {
+				return "", Evidence{}, false
+			}
+		}
+	}
+	return route, e, route != ""
 }
 
 // routePattern finds routes that are named for health in source text, fullPattern those that are written as a whole.
@@ -137,12 +163,22 @@ func (t *Tree) findHealthRoutes() healthRoutes {
 			rank[r], where[r] = routeRank(r), e
 		}
 	}
+	asked := map[string]Evidence{}
 	relative := map[string]map[string]Evidence{} // by file: routes without a slash are seen from another one
 	for f, data := range t.sources(sourceTypes()) {
-		for line, r := range routes(data) {
-			e := Evidence{File: f, Line: line, Rule: "a route named for it"}
+		for line, found := range routes(data) {
+			e, r := Evidence{File: f, Line: line, Rule: "a route named for it"}, found.path
+			if found.asked {
+				if _, ok := asked[r]; !ok {
+					asked[r] = e
+				}
+				continue
+			}
 			if strings.HasPrefix(r, "/") {
 				add(r, e)
+				if at := t.mounted(f); at != "" {
+					add(at+r, e)
+				}
 				continue
 			}
 			if relative[f] == nil {
@@ -163,6 +199,14 @@ func (t *Tree) findHealthRoutes() healthRoutes {
 			add(r, here[r])
 		}
 	}
+	for _, r := range slices.Sorted(maps.Keys(asked)) { // who asks for one of the service's own, knows where it is mounted
+		for inner := range rank {
+			if strings.HasSuffix(strings.TrimRight(r, "/"), strings.TrimRight(inner, "/")) {
+				add(r, asked[r])
+				break
+			}
+		}
+	}
 	found := healthRoutes{routes: slices.Sorted(maps.Keys(rank)), where: where}
 	for _, r := range found.routes { // what ends in another's whole path is that route from where it is mounted
 		for _, inner := range found.routes {
@@ -175,10 +219,38 @@ func (t *Tree) findHealthRoutes() healthRoutes {
 	return found
 }
 
+// mounted is the path that a folder of a source is named for, where another source has it as a text of its own: what is in api/v1 is mounted at
+// "/api/v1". It is "" if there is none.
+func (t *Tree) mounted(file string) string {
+	parts := strings.Split(path.Dir(file), "/")
+	if len(parts) < 2 {
+		return ""
+	}
+	at := "/" + path.Join(parts[len(parts)-2:]...)
+	known, _ := t.Once("mounted "+at+" "+path.Ext(file), func() (any, error) {
+		for f, data := range t.sources([]string{path.Ext(file)}) {
+			if path.Dir(f) != path.Dir(file) && (bytes.Contains(data, []byte(`"`+at+`"`)) || bytes.Contains(data, []byte("'"+at+"'"))) {
+				return true, nil
+			}
+		}
+		return false, nil
+	})
+	if known == true {
+		return at
+	}
+	return ""
+}
+
+// route is a path in a source.
+type route struct {
+	path  string
+	asked bool // of somebody, who may be another
+}
+
 // routes gives the routes of a source text that are named for health, with their lines; those that begin with a slash are whole. Searching plain words first is what makes
 // it quick: few lines have one.
-func routes(data []byte) iter.Seq2[int, string] {
-	return func(yield func(int, string) bool) {
+func routes(data []byte) iter.Seq2[int, route] {
+	return func(yield func(int, route) bool) {
 		line, counted, from := 1, 0, 0
 		for from < len(data) {
 			at := firstWord(data[from:])
@@ -194,14 +266,39 @@ func routes(data []byte) iter.Seq2[int, string] {
 			end += at
 			line += bytes.Count(data[counted:begin], []byte("\n"))
 			counted = begin
-			for _, m := range routePattern.FindAllSubmatch(data[begin:end], -1) {
-				if !yield(line, string(m[1])) {
+			for _, m := range routePattern.FindAllSubmatchIndex(data[begin:end], -1) {
+				if !yield(line, route{string(data[begin+m[2] : begin+m[3]]), asks(data[begin : begin+m[0]])}) {
 					return
 				}
 			}
 			from = end
 		}
 	}
+}
+
+var (
+	// calling finds the function, and what it is one of, whose first argument comes next.
+	calling = regexp.MustCompile(`([A-Za-z_][A-Za-z0-9_.()]*)\(\s*[fr]?$`)
+	// joined is a text to which another is added.
+	joined = regexp.MustCompile(`\w\s*\+\s*[fr]?$`)
+)
+
+// asks tells from what stands before a path in its line whether it is asked for there, or made out of another: then it alone says nothing of
+// the service's own routes.
+func asks(before []byte) bool {
+	if joined.Match(before) {
+		return true
+	}
+	m := calling.FindSubmatch(before)
+	if m == nil {
+		return false
+	}
+	object, name := "", strings.ToLower(string(m[1]))
+	if i := strings.LastIndexByte(name, '.'); i >= 0 {
+		object, name = name[:i], name[i+1:]
+	}
+	return slices.ContainsFunc([]string{"request", "session", "client", "axios", "httpx", "urllib"}, func(w string) bool { return strings.Contains(object, w) }) ||
+		slices.ContainsFunc([]string{"response", "request", "fetch", "urljoin", "urlopen", "join_url"}, func(w string) bool { return strings.Contains(name, w) })
 }
 
 // firstWord is where the first word stands that a route named for health has, -1 if there is none.

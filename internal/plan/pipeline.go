@@ -286,6 +286,7 @@ func (r *jobRun) image(s step, e Evidence) {
 			n.args[k] = strings.Trim(v, `"`)
 		}
 	}
+	n.pushes = !slices.Contains([]string{"", "false"}, with("push")) || strings.Contains(with("outputs"), "push=true")
 	n.tags = strings.FieldsFunc(with("tags"), func(c rune) bool { return c == '\n' || c == ',' || c == ' ' })
 	r.places.add(n)
 }

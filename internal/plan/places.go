@@ -20,6 +20,7 @@ type place struct {
 	tags       []string
 	context    *Stage // the checkout as it is then, with what was made in it before
 	dir        string // absolute, in context
+	pushes     bool   // what is built is sent to a registry
 	evidence   Evidence
 	// again finds the place once more, with programs known: what the ecosystems' commands make before the image is built, then
 	// stands in the context.
@@ -38,6 +39,7 @@ type places struct {
 	release     string
 	recognisers []Recogniser
 	found       []*place
+	pushed      []string      // references that are sent to a registry
 	again       func(*places) // what is followed right now, for another time
 }
 
@@ -47,6 +49,11 @@ func findPlaces(t *Tree, o Options, notes *Notes) []*place {
 	p := &places{tree: t, release: o.Release}
 	for _, step := range []func(*Notes){p.composeFiles, p.pipelines, p.plugins, p.makefiles, p.taskfiles, p.scripts, p.releasers} {
 		step(notes)
+	}
+	for _, n := range p.found {
+		n.pushes = n.pushes || slices.ContainsFunc(n.tags, func(tag string) bool {
+			return slices.ContainsFunc(p.pushed, func(ref string) bool { return sameImage(tag, ref) })
+		})
 	}
 	return p.found
 }
@@ -220,6 +227,9 @@ func (r imageBuilder) Recognise(c Command, s *Stage) (bool, error) {
 		if len(rest) > 0 && (rest[0] == "buildx" || rest[0] == "image" || rest[0] == "builder") {
 			rest = rest[1:]
 		}
+		if len(rest) > 0 && rest[0] == "push" {
+			r.places.pushed = append(r.places.pushed, operands(c, "")...)
+		}
 		if len(rest) == 0 || rest[0] != "build" {
 			return false, nil
 		}
@@ -246,7 +256,7 @@ func (r imageBuilder) Recognise(c Command, s *Stage) (bool, error) {
 
 // switches are the options of "docker build" that take no value.
 func switches() []string {
-	return []string{"--pull", "--push", "--load", "--no-cache", "--rm", "--force-rm", "--quiet", "-q", "--squash", "--check", "-D", "--debug", "--cleanup", "--reproducible"}
+	return []string{"--pull", "--load", "--no-cache", "--rm", "--force-rm", "--quiet", "-q", "--squash", "--check", "-D", "--debug", "--cleanup", "--reproducible"}
 }
 
 // imageCommand reads the arguments of "docker build". It is nil where the context is not a folder.
@@ -258,6 +268,9 @@ func imageCommand(args []string, c Command, s *Stage) *place {
 		switch {
 		case !strings.HasPrefix(name, "-"):
 			folder = args[i]
+			continue
+		case name == "--push":
+			n.pushes = true
 			continue
 		case slices.Contains(switches(), name) || len(name) > 2 && name[1] != '-':
 			continue

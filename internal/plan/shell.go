@@ -143,6 +143,52 @@ func sleeps(loop *syntax.WhileClause) bool {
 	return found
 }
 
+// withoutWaiting is a command without what waits for another service before it: loops that sleep, before what a shell is told. What starts a service
+// sees to it that those that it needs are there, and under no other name than it was told.
+func withoutWaiting(words []string) []string {
+	n := len(words) - 1
+	if n < 2 || !strings.HasSuffix(path.Base(words[0]), "sh") || !strings.HasPrefix(words[n-1], "-") || !strings.HasSuffix(words[n-1], "c") {
+		return words
+	}
+	file, err := parseAsIs(words[n], "")
+	if err != nil {
+		return words
+	}
+	before := printed(file)
+	for len(file.Stmts) > 0 {
+		s := afterWaiting(file.Stmts[0])
+		if s != nil {
+			file.Stmts[0] = s
+			break
+		}
+		file.Stmts = file.Stmts[1:]
+	}
+	after := printed(file)
+	if after == before || len(file.Stmts) == 0 {
+		return words
+	}
+	words[n] = strings.TrimSpace(after)
+	return unwrap(words)
+}
+
+// afterWaiting is a statement without the loops that sleep at its beginning, nil if it is nothing else.
+func afterWaiting(s *syntax.Stmt) *syntax.Stmt {
+	switch c := s.Cmd.(type) {
+	case *syntax.WhileClause:
+		if sleeps(c) {
+			return nil
+		}
+	case *syntax.BinaryCmd:
+		if c.Op != syntax.AndStmt {
+			break
+		}
+		if c.X = afterWaiting(c.X); c.X == nil {
+			return c.Y
+		}
+	}
+	return s
+}
+
 // assigns tells whether a command only sets variables, and not to the status of the one before.
 func assigns(c syntax.Command) bool {
 	switch c := c.(type) {
