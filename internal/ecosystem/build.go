@@ -41,7 +41,7 @@ func (r DeriveRequest) Dir() string { return path.Join(r.SourceTop(), r.Componen
 // (or b's), and the recipe's outputs (or b's) copied to $out.
 func (r DeriveRequest) Build(b Build) (*dag.Node, error) {
 	var mounts []dag.Mount
-	if len(r.Component.Src) > 0 { // else it is made of what it downloads, or of its commands alone
+	if len(r.Component.Src) > 0 || len(r.Component.Download) == 0 && r.Component.Ecosystem != "plain" { // else it is made of what it downloads, or of its commands alone
 		src, err := r.Source.Node()
 		if err != nil {
 			return nil, err

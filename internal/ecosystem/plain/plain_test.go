@@ -37,7 +37,7 @@ func derive(t *testing.T, c recipe.Component) (*dag.Node, error) {
 }
 
 func TestDerive(t *testing.T) {
-	n, err := derive(t, recipe.Component{Src: []string{"**"}, Dir: "docs", Build: []string{"make html"}})
+	n, err := derive(t, recipe.Component{Dir: "docs", Build: []string{"make html"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestDerive(t *testing.T) {
 			t.Errorf("the script does not say %s:\n%s", want, script)
 		}
 	}
-	n, err = derive(t, recipe.Component{Src: []string{"**"}, Env: map[string]string{"PATH": "/opt/venv/bin:/usr/bin", "MODE": "x"}, Build: []string{"tool"}})
+	n, err = derive(t, recipe.Component{Env: map[string]string{"PATH": "/opt/venv/bin:/usr/bin", "MODE": "x"}, Build: []string{"tool"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestDerive(t *testing.T) {
 
 // A component of commands alone sees nothing of the source, and has a folder to work in.
 func TestCommandsAlone(t *testing.T) {
-	n, err := derive(t, recipe.Component{Build: []string{"echo x >a"}, Output: map[string]string{"a": "a"}})
+	n, err := derive(t, recipe.Component{Ecosystem: "plain", Build: []string{"echo x >a"}, Output: map[string]string{"a": "a"}})
 	if err != nil {
 		t.Fatal(err)
 	}
