@@ -59,6 +59,9 @@ func TestWhichImageShips(t *testing.T) {
 			".github/workflows/a.yml", workflow("    - run: scripts/judge.sh\n"),
 			".github/workflows/b.yml", workflow("    - {uses: docker/build-push-action@v6, with: {push: 'true', file: docker/Dockerfile}}\n"),
 		}, "right"},
+		{"one that a task with variables of its own builds", []string{
+			"Taskfile.yml", "version: '3'\nenv: {PORT: 9000}\ntasks: {image: {cmds: ['docker build -f deploy/a/Dockerfile .']}}\n", "deploy/a/Dockerfile", main("right"), "deploy/b/Dockerfile", main("wrong"),
+		}, "right"},
 		{"a documentation site", []string{"website/Dockerfile", main("docs"), "deploy/image/Dockerfile", main("right")}, "right"},
 		{"a variant by its file's name", []string{"Dockerfile", main("right"), "Dockerfile.rootless", main("rootless")}, "right"},
 		{"a variant by its file's name, and no plain name", []string{"docker/alpine.Dockerfile", main("alpine"), "docker/default.Dockerfile", main("right")}, "right"},

@@ -297,7 +297,8 @@ func (f *taskfile) run(c Command, s *Stage, name string, outer map[string]any, g
 		env[k] = v
 	}
 	f.settle(s, env, slices.Concat(f.env, t.body.Env), dir, c)
-	exported := maps.Clone(c.Env)
+	exported := map[string]string{}
+	maps.Copy(exported, c.Env)
 	for _, v := range slices.Concat(f.env, t.body.Env) {
 		exported[v.name], _ = env[v.name].(string)
 	}
