@@ -432,9 +432,10 @@ func canonical(ref string) string {
 func (c *chooser) rank(x *candidate) rank {
 	name := x.image.name
 	base := strings.ToLower(path.Base(name))
+	prepared := slices.ContainsFunc(c.of(name), (*place).prepares)
 	r := rank{
-		own: Aside(name) == "", last: !c.bases[name], makes: len(x.builds) > 0,
-		whole:  x.takes() && (len(x.missingOfTree()) == 0 || slices.ContainsFunc(c.of(name), (*place).prepares)),
+		own: Aside(name) == "", last: !c.bases[name], makes: len(x.builds) > 0 || len(x.missing()) > 0 && prepared,
+		whole:  x.takes() && (len(x.missingOfTree()) == 0 || prepared),
 		starts: len(x.target.Config.Entrypoint)+len(x.target.Config.Cmd) > 0,
 		plain:  base == "dockerfile" || base == "containerfile" || strings.Contains(base, "default"), top: x.image.context.dir == checkoutDir,
 		products: len(x.builds), depth: -strings.Count(name, "/"),

@@ -221,6 +221,9 @@ func (f *image) copyOne(s *Stage, rel, dst string, into bool, except []string, e
 	if file := source && t.Has(o.Path) || c.stage.isFile(o); file && (into || s.isFolder(dst)) {
 		at = path.Join(dst, path.Base(rel)) // a file goes into the folder; of a folder what is in it
 	}
+	if source && t.HasDir(o.Path) && len(c.stage.AllBuilds()) > 0 {
+		s.contexts = append(slices.Clip(s.contexts), fromContext{c, rel, at})
+	}
 	count := len(s.Files.placed)
 	if !s.Files.CopyFrom(c.stage.Files, abs, at, e) {
 		if o.Kind == Unknown {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -219,7 +220,7 @@ func (r *jobRun) step(s step) error {
 			r.stage.Notes.Remark(fmt.Sprintf("a step before the image is built was not followed: %v", err), at)
 		}
 		return nil
-	case action == "docker/build-push-action":
+	case path.Base(action) == "build-push-action": // others', on builders of their own, take the same words
 		r.image(s, e)
 	case action == "actions/download-artifact":
 		return r.download(s, e)
@@ -267,7 +268,7 @@ func (f *toldFile) settings(set func(name, value string)) {
 	}
 }
 
-// image notes what docker/build-push-action builds.
+// image notes what a build-push-action builds.
 func (r *jobRun) image(s step, e Evidence) {
 	with := func(k string) string { return strings.TrimSpace(r.expand(string(s.With[k]))) }
 	n := &place{kind: "pipeline", target: with("target"), args: map[string]string{}, context: r.stage, dir: checkoutDir, evidence: e}
@@ -394,6 +395,9 @@ func (r *jobRun) expand(text string) string {
 }
 
 func (r *jobRun) value(expr string) string {
+	if m := metadataLabel.FindStringSubmatch(expr); m != nil {
+		expr = "steps." + m[1] + ".outputs.version"
+	}
 	kind, name, _ := strings.Cut(expr, ".")
 	switch kind {
 	case "matrix":
@@ -423,11 +427,24 @@ func (r *jobRun) value(expr string) string {
 		if v, ok := r.told.outputs[id+"."+strings.TrimPrefix(output, "outputs.")]; ok {
 			return v
 		}
-		if output == "outputs.tags" {
+		switch output {
+		case "outputs.tags":
 			return r.metadataTags(id)
+		case "outputs.version":
+			if r.metadata(id) {
+				return strings.TrimPrefix(r.places.release, "v")
+			}
 		}
 	}
 	return ""
+}
+
+// metadataLabel is how the version is asked for among the labels that a step of docker/metadata-action makes.
+var metadataLabel = regexp.MustCompile(`^fromJSON\(\s*steps\.([A-Za-z0-9_-]+)\.outputs\.json\s*\)\.labels\[\s*'org\.opencontainers\.image\.version'\s*\]$`)
+
+// metadata tells whether a step is one of docker/metadata-action.
+func (r *jobRun) metadata(id string) bool {
+	return slices.ContainsFunc(r.job.Steps, func(s step) bool { return s.ID == id && strings.HasPrefix(s.Uses, "docker/metadata-action") })
 }
 
 // metadataTags are the tags that a step of docker/metadata-action makes, as far as they tell a variant from the main image.

@@ -33,6 +33,8 @@ type Stage struct {
 	ran []ran // in this stage
 	// tells are the files by which what runs here tells its surroundings something, by absolute path: what is written to them is kept.
 	tells map[string]*toldFile
+	// contexts are the folders that were copied out of a build context.
+	contexts []fromContext
 
 	// Unrecognised lists the commands that nobody knew.
 	Unrecognised []Command
@@ -239,7 +241,21 @@ func (s *Stage) Lookup(abs string) (Origin, Evidence) {
 			return Origin{Kind: Product, Path: abs, Build: b}, b.Evidence[0]
 		}
 	}
+	for _, c := range slices.Backward(s.contexts) {
+		if rel := relative(c.at, abs); within(c.at, abs) && !c.context.ignores(path.Join(c.rel, rel)) {
+			if o, e := c.context.stage.Lookup(path.Join(c.context.dir, c.rel, rel)); o.Kind == Product {
+				return o, e
+			}
+		}
+	}
 	return Origin{}, Evidence{}
+}
+
+// fromContext is a folder of the build context that was copied: what was made there before the image comes with it.
+type fromContext struct {
+	context *buildContext
+	rel     string // in the context
+	at      string // absolute, in the stage
 }
 
 // settle places the outermost folder around a path that only a build can have made, so that taking a part of it away leaves the rest.

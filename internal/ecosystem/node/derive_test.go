@@ -57,7 +57,7 @@ func derive(t *testing.T, source fstest.MapFS, options map[string]any) (*dag.Nod
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := recipe.Component{Ecosystem: "node", Dir: "web", Options: options}
+	c := recipe.Component{Ecosystem: "node", Dir: "web", Src: []string{"**"}, Options: options}
 	locked, err := node.New().Lock(t.Context(), ecosystem.LockRequest{Component: c, Source: source})
 	if err != nil {
 		return nil, err
