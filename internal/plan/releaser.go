@@ -214,8 +214,17 @@ func (r *releaser) build(s *Stage, b releaserBuild, to string, notes *Notes) err
 		if err := s.Run(r.expand(strings.NewReplacer("{{ .Path }}", to, "{{.Path}}", to).Replace(post)), dir, env, e); err != nil {
 			return err
 		}
-		if len(s.Unrecognised) > known {
-			notes.Remark(fmt.Sprintf("after it is built, %s is changed by %q, which is not followed", b.Binary, short(post)), e)
+		for _, c := range s.Unrecognised[known:] {
+			switch takes := slices.ContainsFunc(c.Args[1:], func(arg string) bool { return Abs(c.Dir, arg) == to }); {
+			case slices.Contains([]string{"codesign", "cosign", "gpg", "minisign", "quill", "rcodesign", "syft"}, path.Base(c.Args[0])):
+			case takes:
+				s.Notes.Ask(Question{
+					About: "components", Main: true, Looked: []Evidence{e, c.Evidence},
+					Ask: fmt.Sprintf("after it is built, %s is changed by %q, which is not followed; is it whole without?", b.Binary, short(c.Text())),
+				})
+			default:
+				notes.Remark(fmt.Sprintf("after %s is built, %q is run, which is not followed", b.Binary, short(c.Text())), c.Evidence)
+			}
 		}
 	}
 	return nil

@@ -50,7 +50,7 @@ func orNone(name string) string {
 // What is copied with all that a folder will have, and what is done to a program afterwards, is followed.
 func TestReleaserHooks(t *testing.T) {
 	t.Parallel()
-	config := "builds: [{hooks: {pre: ['bake pages/x', 'mkdir to', 'cp -r pages/* to'], post: ['bake extra', 'pack {{ .Path }}']}, ldflags: x}]\ndockers: [{extra_files: [to, extra, start.sh]}]\n"
+	config := "builds: [{hooks: {pre: ['bake pages/x', 'mkdir to', 'cp -r pages/* to'], post: ['bake extra', 'pack {{ .Path }}', 'cosign sign-blob {{ .Path }}']}, ldflags: x}]\ndockers: [{extra_files: [to, extra, start.sh]}]\n"
 	p, err := plan.New(tree("Dockerfile", "FROM debian:trixie\nCOPY to /to\nCOPY extra /extra\nENTRYPOINT [\"/start.sh\"]\nCOPY start.sh /start.sh\n", ".goreleaser.yml", config, "start.sh",
 		"#!/bin/sh\nPUID=${PUID:-0}\nPGID=${PGID:-0}\nexec su-exec $PUID:$PGID \"$@\"\n"), plan.Options{Release: "1", Recognisers: []plan.Recogniser{baker{}}})
 	if err != nil {
@@ -61,8 +61,10 @@ func TestReleaserHooks(t *testing.T) {
 			t.Errorf("%s is %q, want …%s; %+v", at, got, want, p.Questions)
 		}
 	}
-	if !slices.ContainsFunc(p.Remarks, func(r plan.Remark) bool { return strings.Contains(r.Text, `changed by "pack {{ .Path }}"`) }) {
-		t.Errorf("nothing tells of what is done to the program: %+v", p.Remarks)
+	if !slices.ContainsFunc(p.Questions, func(q plan.Question) bool {
+		return q.Main && strings.Contains(q.Ask, `changed by "pack /goreleaser/app"`)
+	}) {
+		t.Errorf("nothing asks for what is done to the program: %+v", p.Questions)
 	}
 	if p.Recipe.Package.User != "" {
 		t.Errorf("it runs as %q", p.Recipe.Package.User)
