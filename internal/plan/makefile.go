@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -13,13 +14,17 @@ type makefile struct {
 	name  string // in the tree
 	tag   string // what "git describe" says; "" if that is not known
 	vars  map[string]string
+	weak  map[string]bool // variables that are only set where the environment has none
 	rules map[string]rule
 	first string // target
+	stage *Stage // where its rules are followed; nil while it is read
+	dir   string
 }
 
 type rule struct {
 	needs  []string
 	recipe []recipeLine
+	own    []string // assignments that hold for the target and what it needs, as written
 }
 
 type recipeLine struct {
@@ -35,7 +40,7 @@ func parseMakefile(name string, data []byte, tag string) (*makefile, error) {
 	if len(data) > maxMakefile {
 		return nil, fmt.Errorf("read %s: has more than %d bytes", name, maxMakefile)
 	}
-	m := &makefile{name: name, tag: tag, vars: map[string]string{}, rules: map[string]rule{}}
+	m := &makefile{name: name, tag: tag, vars: map[string]string{}, weak: map[string]bool{}, rules: map[string]rule{}}
 	var targets []string
 	lines := strings.Split(string(data), "\n")
 	for i := 0; i < len(lines); i++ {
@@ -71,23 +76,21 @@ func (m *makefile) statement(text string) (targets []string, isRule bool) {
 	}
 	colon := strings.IndexByte(text, ':')
 	if equal := strings.IndexByte(text, '='); equal > 0 && (colon < 0 || equal < colon || equal == colon+1 || strings.HasPrefix(text[colon:], "::=")) {
-		name := strings.TrimSpace(strings.TrimRight(text[:equal], ":?+ \t"))
-		value := strings.TrimSpace(text[equal+1:])
-		switch {
-		case text[equal-1] == '?' && m.vars[name] != "":
-		case text[equal-1] == '+':
-			m.vars[name] = strings.TrimSpace(m.vars[name] + " " + value)
-		default:
-			m.vars[name] = value
-		}
+		m.assign(m.vars, text)
 		return nil, false
 	}
 	if colon < 0 {
 		return nil, false
 	}
 	needs, inline, hasInline := strings.Cut(strings.TrimLeft(text[colon+1:], ":"), ";")
+	own := ownVariable.MatchString(needs)
 	for _, t := range strings.Fields(m.expand(text[:colon], nil)) {
 		r := m.rules[t]
+		if own {
+			r.own = append(r.own, strings.TrimSpace(ownModifiers.ReplaceAllString(text[colon+1:], "")))
+			m.rules[t] = r
+			continue
+		}
 		r.needs = append(r.needs, strings.Fields(m.expand(strings.ReplaceAll(needs, "|", " "), nil))...)
 		if hasInline {
 			r.recipe = append(r.recipe, recipeLine{strings.TrimSpace(inline), 0})
@@ -98,6 +101,31 @@ func (m *makefile) statement(text string) (targets []string, isRule bool) {
 		}
 	}
 	return targets, true
+}
+
+var (
+	// ownVariable is what follows a target's colon where that has a variable of its own (GNU Make, "Target-specific Variable Values").
+	ownVariable  = regexp.MustCompile(`^\s*(?:(?:export|override|private)\s+)*[A-Za-z_][A-Za-z0-9_.-]*\s*(?::{1,3}|\?|\+|!)?=`)
+	ownModifiers = regexp.MustCompile(`^\s*(?:(?:export|override|private)\s+)+`)
+)
+
+// assign reads an assignment into variables.
+func (m *makefile) assign(vars map[string]string, text string) {
+	equal := strings.IndexByte(text, '=')
+	name := strings.TrimSpace(strings.TrimRight(text[:equal], ":?+! \t"))
+	value := strings.TrimSpace(text[equal+1:])
+	switch op := text[equal-1]; {
+	case op == '?' && vars[name] != "":
+	case op == '+':
+		old, ok := vars[name]
+		if !ok {
+			old = m.vars[name]
+		}
+		vars[name] = strings.TrimSpace(old + " " + value)
+	default:
+		vars[name] = value
+		m.weak[name] = op == '?'
+	}
 }
 
 // expand replaces variables; what is not known becomes nothing, as in make. $$ becomes $.
@@ -144,8 +172,16 @@ func (m *makefile) expandWithin(left *int, text string, over map[string]string, 
 	return b.String()
 }
 
-// shell is what a function call of make's gives that asks a checkout for its tag; any other gives nothing that is known.
-func (m *makefile) shell(command string) string { return described(command, m.tag) }
+// shell is what a function call of make's gives that asks a checkout for its tag, by itself or by a script of the tree; any other gives nothing
+// that is known.
+func (m *makefile) shell(command string) string {
+	if script, _, _ := strings.Cut(command, " "); m.stage != nil && m.tag != "" && strings.Contains(script, "/") {
+		if _, ours := m.stage.SourceOf(Abs(m.dir, script)); ours {
+			return m.stage.output(command, m.dir, Command{Evidence: Evidence{File: m.name}})
+		}
+	}
+	return described(command, m.tag)
+}
 
 // withoutV finds what takes the letter off a tag.
 var withoutV = regexp.MustCompile(`s.\^?v..?(\s|['"]|g|$)|cut -c ?2-|tr -d ["']?v`)
@@ -214,10 +250,11 @@ func runMake(c Command, s *Stage) error {
 			return err
 		}
 		for k, v := range m.vars { // a variable of the environment is weaker than one of the file
-			if _, ok := c.Env[k]; ok && !slices.ContainsFunc(c.Args, func(a string) bool { return strings.HasPrefix(a, k+"=") }) && v != "" {
+			if _, ok := c.Env[k]; ok && !slices.ContainsFunc(c.Args, func(a string) bool { return strings.HasPrefix(a, k+"=") }) && v != "" && !m.weak[k] {
 				delete(over, k)
 			}
 		}
+		m.stage, m.dir = s, dir
 		over["MAKE"], over["CURDIR"], over["PWD"] = "make", dir, dir
 		if len(targets) == 0 {
 			targets = []string{m.first}
@@ -242,6 +279,14 @@ func (m *makefile) run(s *Stage, target, dir string, over, env map[string]string
 	r, ok := m.rules[target]
 	if !ok {
 		return nil
+	}
+	if len(r.own) > 0 {
+		inner := map[string]string{}
+		for _, text := range r.own {
+			m.assign(inner, text)
+		}
+		maps.Copy(inner, over) // what make is called with is stronger
+		over = inner
 	}
 	for _, n := range r.needs {
 		if err := m.run(s, n, dir, over, env, done); err != nil {

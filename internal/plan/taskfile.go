@@ -367,7 +367,7 @@ func (s *Stage) output(text, dir string, c Command) string {
 		return described(text, s.Release)
 	}
 	var b boundedText
-	if err := s.run(text, c.Evidence.File, dir, c.Env, c.Evidence, &b); err != nil {
+	if err := s.snapshot().run(text, c.Evidence.File, dir, c.Env, c.Evidence, &b); err != nil {
 		return "" // it is followed no further than to here
 	}
 	return strings.TrimRight(b.String(), "\n")
