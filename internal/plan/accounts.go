@@ -16,6 +16,15 @@ type Accounts struct {
 
 func (a Accounts) clone() Accounts { return Accounts{maps.Clone(a.users), maps.Clone(a.groups)} }
 
+// take adds the accounts of another stage, whose file of them is copied.
+func (a *Accounts) take(from Accounts) {
+	if a.users == nil {
+		*a = Accounts{map[string]string{}, map[string]string{}}
+	}
+	maps.Copy(a.users, from.users)
+	maps.Copy(a.groups, from.groups)
+}
+
 // Owned is a path that a stage gives to a user.
 type Owned struct {
 	At, User string

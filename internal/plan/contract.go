@@ -388,14 +388,16 @@ func (a *assembly) volumes(c *composed) {
 			add(p.At, p.Evidence)
 		}
 	}
-	if at, arg := a.argumentsFolder(); len(a.recipe.Package.Volumes) == 0 && at != "" {
+	if named := a.argumentsFolders(); len(a.recipe.Package.Volumes) == 0 {
 		e := a.evidence["package.processes."+a.main]
 		if cmd, ok := a.stage.Config.Evidence["cmd"]; ok {
 			e = []Evidence{cmd}
 		}
-		for _, one := range e {
-			add(at, one)
-			a.Notes.Remark(fmt.Sprintf("no volume is named anywhere; the service is started with %s, and the image has no %s, so that is one", arg, at), one)
+		for _, f := range named {
+			for _, one := range e {
+				add(f.at, one)
+				a.Notes.Remark(fmt.Sprintf("no volume is named anywhere; the service is started with %s, and the image has nothing in %s, so that is one", f.argument, f.at), one)
+			}
 		}
 	}
 	if at := path.Join("/", a.stage.Dir, "data"); len(a.recipe.Package.Volumes) == 0 && a.stage.Dir != "/" && !a.stage.Files.Exists(at) {
@@ -407,8 +409,12 @@ func (a *assembly) volumes(c *composed) {
 	a.recipe.Package.Volumes = outermost(a.recipe.Package.Volumes)
 }
 
-// argumentsFolder is the folder of a file that the main process is told of, where the image has neither: something has to be put there.
-func (a *assembly) argumentsFolder() (at, arg string) {
+// argumentsFolder is a folder that an argument of the command names.
+type argumentsFolder struct{ at, argument string }
+
+// argumentsFolders are those of which the image has nothing.
+func (a *assembly) argumentsFolders() []argumentsFolder {
+	var out []argumentsFolder
 	words := slices.Concat(a.recipe.Package.Command, a.recipe.Package.Processes[a.main].Args)
 	for _, arg := range words[min(1, len(a.recipe.Package.Command)):] { // the first is the program
 		_, value, ok := strings.Cut(arg, "=")
@@ -422,11 +428,13 @@ func (a *assembly) argumentsFolder() (at, arg string) {
 		if path.Ext(at) != "" {
 			at = path.Dir(at)
 		}
-		if at != "/" && !a.stage.Files.Exists(at) && !slices.ContainsFunc([]string{"/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", "/sys", "/usr"}, func(d string) bool { return within(d, at) }) {
-			return at, arg
+		o, _ := a.stage.Files.Lookup(at)
+		empty := o.Kind == Empty && len(a.stage.Files.Inside(at)) == 0 || !a.stage.Files.Exists(at)
+		if at != "/" && empty && !slices.ContainsFunc([]string{"/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", "/sys", "/usr"}, func(d string) bool { return within(d, at) }) {
+			out = append(out, argumentsFolder{at, arg})
 		}
 	}
-	return "", ""
+	return out
 }
 
 // dataPath is the path of a file or folder in data, seen from the working directory, as a text of its own in a source.

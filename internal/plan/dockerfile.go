@@ -170,6 +170,9 @@ func (f *image) outside(ref string, e Evidence) *Stage {
 		Name: ref, Base: ref, Evidence: e, Env: map[string]string{"PATH": imagePath(ref)}, args: map[string]string{}, Dir: "/", User: imageUser(ref), Files: &Files{tree: f.shared.Tree}, shared: f.shared,
 		Config: Config{Labels: map[string]string{}, Evidence: map[string]Evidence{}},
 	}
+	if parseBase(ref).family == "golang" {
+		s.Env["GOPATH"] = "/go"
+	}
 	return s
 }
 
@@ -336,11 +339,13 @@ func (f *image) copyStage(s *Stage, from, src, dst string, into bool, e Evidence
 	if stage != nil {
 		s.from = append(s.from, stage)
 	}
+	folder := strings.HasSuffix(src, "/")
 	src = Abs("/", src)
 	name := path.Base(src)
 	if stage != nil {
 		src = stage.Files.Real(src)
 	}
+	folder = folder || baseFolders[src]
 	ref := from
 	if stage != nil {
 		ref = stage.BaseImage()
@@ -350,7 +355,7 @@ func (f *image) copyStage(s *Stage, from, src, dst string, into bool, e Evidence
 	}
 	if stage == nil {
 		at := dst
-		if into && path.Ext(src) == "" && !strings.HasSuffix(src, "/") {
+		if into && path.Ext(src) == "" && !folder {
 			at = path.Join(dst, name) // such images bring programs
 		}
 		s.Files.Place(at, Origin{Kind: Image, Ref: from, Path: src}, e)
@@ -362,6 +367,9 @@ func (f *image) copyStage(s *Stage, from, src, dst string, into bool, e Evidence
 		at = path.Join(dst, name)
 	} else if s.isFolder(dst) && stage.isFile(o) {
 		at = path.Join(dst, name)
+	}
+	if src == "/etc/passwd" || src == "/etc/group" {
+		s.Accounts.take(stage.Accounts)
 	}
 	if name, has := debianHas(src); o.Kind == Unknown && has {
 		if name != "" {

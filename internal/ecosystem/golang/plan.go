@@ -114,7 +114,7 @@ func planBuild(c plan.Command, s *plan.Stage, args []string) error {
 		s.Notes.Ask(plan.Question{About: "components", Ask: "go build is called in " + c.Dir + ", where no go.mod of the tree stands", Looked: []plan.Evidence{c.Evidence}, Main: true})
 		return nil
 	}
-	packages := k.normal(c.Dir, root)
+	packages := k.normal(s, c.Dir, root, mod)
 	b := s.NewBuild("go", root, c.Evidence)
 	b.Options = k.options
 	b.Options["packages"] = packages
@@ -130,8 +130,8 @@ func planBuild(c plan.Command, s *plan.Stage, args []string) error {
 	return nil
 }
 
-// normal is the packages seen from the module's folder; files become their folder.
-func (k call) normal(dir, root string) []string {
+// normal is the packages seen from the module's folder; files become their folder, and import paths of the module's own packages theirs.
+func (k call) normal(s *plan.Stage, dir, root string, mod moduleFile) []string {
 	list := k.packages
 	if len(list) == 0 {
 		list = []string{"."}
@@ -140,6 +140,11 @@ func (k call) normal(dir, root string) []string {
 	for _, p := range list {
 		if strings.HasSuffix(p, ".go") {
 			p = "./" + path.Dir(p)
+		}
+		if rel, own := strings.CutPrefix(p+"/", mod.path+"/"); own && !strings.HasSuffix(p, "...") {
+			if at := path.Join(root, rel); s.Files.Exists(at) && (rel == "" || !s.Files.Exists(path.Join(at, "go.mod"))) {
+				p = at
+			}
 		}
 		if p == "." || strings.HasPrefix(p, "./") || strings.HasPrefix(p, "../") || path.IsAbs(p) {
 			rel := strings.TrimPrefix(strings.TrimPrefix(plan.Abs(dir, p), root), "/")
@@ -278,9 +283,12 @@ var imagePattern = regexp.MustCompile(`(?:^|/)golang(?::([0-9]+(?:\.[0-9]+){0,2}
 // toolchainOf notes the version of Go: that of the image or, if go.mod asks for a later one, which Go then fetches by itself, that. An image of no
 // version has the newest Go, for which the one in go.mod is the least: its newest release is taken.
 func toolchainOf(s *plan.Stage, b *plan.Build, m moduleFile) {
-	best := plan.Version{}
-	if found := imagePattern.FindStringSubmatch(s.BaseImage()); found != nil && found[1] != "" {
-		best = plan.Version{Value: found[1], Evidence: s.Evidence}
+	best, image, e := plan.Version{}, s.BaseImage(), s.Evidence
+	if o, at := s.Files.Lookup("/usr/local/go"); o.Kind == plan.Image { // copied out of another image
+		image, e = o.Ref, at
+	}
+	if found := imagePattern.FindStringSubmatch(image); found != nil && found[1] != "" {
+		best = plan.Version{Value: found[1], Evidence: e}
 	} else if found != nil && m.file.Go != nil && version.IsValid("go"+m.file.Go.Version) {
 		best = plan.Version{Value: strings.TrimPrefix(version.Lang("go"+m.file.Go.Version), "go"), Evidence: plan.Evidence{
 			File: m.inTree, Line: m.file.Go.Syntax.Start.Line, Rule: "the least that it is built with; the image has the newest",

@@ -29,11 +29,27 @@ func embeds(s *plan.Stage, b *plan.Build, src string, patterns []embedded) error
 			}
 			continue
 		}
-		if !s.Tree.Exists(dir) {
-			s.Notes.Ask(plan.Question{
-				About: "components", Ask: "the program embeds " + dir + ", which neither the tree has nor anything that was followed makes; who makes it?",
-				Looked: []plan.Evidence{e.evidence}, Main: true,
-			})
+		if s.Tree.Exists(dir) {
+			continue
+		}
+		if n := around(s, stage); n != nil {
+			s.Makes(n, plan.Output{At: stage}, e.evidence)
+			continue
+		}
+		s.Notes.Ask(plan.Question{
+			About: "components", Ask: "the program embeds " + dir + ", which neither the tree has nor anything that was followed makes; who makes it?",
+			Looked: []plan.Evidence{e.evidence}, Main: true,
+		})
+	}
+	return nil
+}
+
+// around is the build of a web project in a folder around a path, which may make anything there, nil if there is none or a command that nobody knows
+// may be what does.
+func around(s *plan.Stage, at string) *plan.Build {
+	for _, n := range slices.Backward(s.AllBuilds()) {
+		if n.Ecosystem == "node" && !n.Only && strings.HasPrefix(at, n.Dir+"/") && !s.AnyUnknown() {
+			return n
 		}
 	}
 	return nil

@@ -488,9 +488,10 @@ func (p planner) outputs(b *plan.Build, text, dir string) {
 }
 
 var (
-	viteBuild     = regexp.MustCompile(`\bvite\s+build\b([^&|;\n]*)`)
+	viteBuild     = regexp.MustCompile(`\bvite((?:\s+-[^\s&|;]+(?:\s+[^-\s&|;][^\s&|;]*)?)*?)\s+build\b([^&|;\n]*)`)
 	viteConfig    = regexp.MustCompile(`(?:--config|-c)[= ]\s*["']?([^\s"']+)`)
 	viteOut       = regexp.MustCompile(`\boutDir:\s*["']([^"'\n]*)["']`)
+	viteRoot      = regexp.MustCompile(`\broot:\s*["']([^"'\n]*)["']`)
 	viteElsewhere = regexp.MustCompile(`\b(?:outDir|root)\s*[:,]`)
 )
 
@@ -500,7 +501,7 @@ func (p planner) vite(b *plan.Build, text, dir string) {
 	configs := []string{"vite.config.ts", "vite.config.js", "vite.config.mts", "vite.config.mjs"}
 	called := viteBuild.FindStringSubmatch(text)
 	if called != nil {
-		if m := viteConfig.FindStringSubmatch(called[1]); m != nil {
+		if m := viteConfig.FindStringSubmatch(called[1] + called[2]); m != nil {
 			configs = []string{m[1]}
 		}
 	}
@@ -509,9 +510,15 @@ func (p planner) vite(b *plan.Build, text, dir string) {
 		if err != nil {
 			continue
 		}
+		root := dir
+		if m := viteRoot.FindSubmatch(data); m != nil {
+			root = plan.Abs(dir, string(m[1]))
+		}
 		if m := viteOut.FindSubmatchIndex(data); m != nil && (called != nil || strings.HasPrefix(string(data[m[2]:m[3]]), "..")) {
 			e := plan.Evidence{File: name, Line: strings.Count(string(data[:m[0]]), "\n") + 1, Rule: "where the build writes"}
-			p.Makes(b, plan.Output{At: plan.Abs(dir, string(data[m[2]:m[3]]))}, e)
+			if at := plan.Abs(root, string(data[m[2]:m[3]])); at != root { // beside the sources, any of it may be the build's
+				p.Makes(b, plan.Output{At: at}, e)
+			}
 		} else if called != nil && m == nil && !viteElsewhere.Match(data) {
 			p.Makes(b, plan.Output{At: path.Join(dir, "dist")}, plan.Evidence{File: name, Rule: "Vite writes to dist"})
 		}

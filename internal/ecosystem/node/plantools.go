@@ -63,7 +63,7 @@ func allows(wanted, version string) bool {
 
 var plainVersion = regexp.MustCompile(`^[0-9]+(\.[0-9]+){0,2}$`)
 
-// nodeVersion is the version of Node.js in a stage: of the image, else what was installed, else what the project's files say, else
+// nodeVersion is the version of Node.js in a stage: of the image, else what was copied or installed, else what the project's files say, else
 // what the rest of the tree agrees on.
 func (p planner) nodeVersion(f found) (plan.Version, bool) {
 	if v, ok := imageVersion(p.BaseImage()); ok {
@@ -74,6 +74,12 @@ func (p planner) nodeVersion(f found) (plan.Version, bool) {
 		e := bottom.Evidence
 		e.Rule = "the image is of Node.js " + v
 		return plan.Version{Value: v, Evidence: e}, true
+	}
+	if o, e := p.Files.Lookup("/usr/local/bin/node"); o.Kind == plan.Image { // copied out of another image
+		if v, ok := imageVersion(o.Ref); ok {
+			e.Rule = "it is copied out of an image of Node.js " + v
+			return plan.Version{Value: v, Evidence: e}, true
+		}
 	}
 	if o, e := p.Files.Lookup(globalDir + "/node"); strings.HasPrefix(o.Ref, "npm:node@") {
 		return plan.Version{Value: strings.TrimPrefix(o.Ref, "npm:node@"), Evidence: e}, true
