@@ -53,6 +53,7 @@ type shared struct {
 	Release     string // as the operator named it, or the tree
 	recognisers []Recogniser
 	commands    int // run so far, over all stages
+	tasks       int // called so far, of Taskfiles
 }
 
 // Installed is a distribution's package that a stage installs.

@@ -17,7 +17,6 @@ type taskfile struct {
 	vars  taskVars
 	env   taskVars
 	tasks map[string]*task // by their whole name, "web:build"
-	calls int
 }
 
 // task is one task.
@@ -130,7 +129,7 @@ func taskfileNames() []string {
 
 const (
 	maxTaskfiles = 20   // files that include one another
-	maxTaskCalls = 2000 // tasks that are called, by one command
+	maxTaskCalls = 1000 // tasks that are called, by all stages of a plan
 	maxTaskDepth = 40   // tasks that call tasks
 )
 
@@ -280,7 +279,7 @@ func (f *taskfile) settle(s *Stage, values map[string]any, vars taskVars, dir st
 // run follows a task with the values that it is called with.
 func (f *taskfile) run(c Command, s *Stage, name string, outer map[string]any, given map[string]any, depth int) error {
 	t := f.tasks[name]
-	if f.calls++; f.calls > maxTaskCalls || depth > maxTaskDepth {
+	if s.tasks++; s.tasks > maxTaskCalls || depth > maxTaskDepth {
 		return fmt.Errorf("%s: its tasks call one another without end", c.Evidence)
 	}
 	values := maps.Clone(outer)
