@@ -93,6 +93,9 @@ func (a *assembly) program(name string) string {
 	if strings.Contains(name, "/") {
 		return Abs(a.stage.Dir, name)
 	}
+	if slices.Contains([]string{"sh", "bash", "dash", "env"}, name) {
+		return name // each root has them, and no build brings them
+	}
 	dirs := strings.Split(a.stage.Env["PATH"], ":")
 	for _, dir := range slices.Concat(slices.DeleteFunc(slices.Clone(dirs), isSbin), dirs) { // environments have bin alone
 		if at := path.Join(dir, name); path.IsAbs(dir) && a.stage.Files.Exists(at) {
@@ -400,7 +403,7 @@ func (a *assembly) volumes(c *composed) {
 			}
 		}
 	}
-	if at := path.Join("/", a.stage.Dir, "data"); len(a.recipe.Package.Volumes) == 0 && a.stage.Dir != "/" && !a.stage.Files.Exists(at) {
+	if at := path.Join("/", a.stage.Dir, "data"); len(a.recipe.Package.Volumes) == 0 && a.stage.Dir != "/" && (!a.stage.Files.Exists(at) || a.keptEmpty(at)) {
 		if e, ok := a.Tree.keepsData(); ok {
 			add(at, e)
 			a.Notes.Remark("no volume is named anywhere; the sources keep files in data, seen from the working directory, so "+at+" is one", e)
@@ -440,11 +443,25 @@ func (a *assembly) argumentsFolders() []argumentsFolder {
 // dataPath is the path of a file or folder in data, seen from the working directory, as a text of its own in a source.
 var dataPath = regexp.MustCompile("[\"'`](?:\\./)?data/[A-Za-z0-9._-]+[\"'`]")
 
-// keepsData looks for a source file that names several paths in data, as defaults of settings do.
+// databaseFile is such a path of a database, which is written to in any case.
+var databaseFile = regexp.MustCompile("[\"'`](?:\\.{1,2}/)?data/[A-Za-z0-9._-]+\\.(?:sqlite3?|db)[\"'`]")
+
+// keptEmpty tells whether the source has a folder only so that it is there: git keeps none that is empty.
+func (a *assembly) keptEmpty(at string) bool {
+	from, ok := a.stage.SourceOf(at)
+	return ok && a.Tree.HasDir(from) && !slices.ContainsFunc(a.Tree.Below(from), func(f string) bool {
+		return !strings.HasPrefix(path.Base(f), ".git") && !strings.HasPrefix(path.Base(f), ".keep")
+	})
+}
+
+// keepsData looks for a source file that names several paths in data, or a database's, as defaults of settings do.
 func (t *Tree) keepsData() (Evidence, bool) {
 	for f, data := range t.sources([]string{".go", ".py", ".rs", ".rb", ".php", ".java", ".kt", ".cs", ".ex"}) {
 		if !bytes.Contains(data, []byte("data/")) {
 			continue
+		}
+		if at := databaseFile.FindIndex(data); at != nil {
+			return Evidence{File: f, Line: lineAt(data, at[0]), Rule: "keeps a database in data"}, true
 		}
 		if found := dataPath.FindAllIndex(data, -1); len(found) > 1 {
 			return Evidence{File: f, Line: lineAt(data, found[0][0]), Rule: "keeps files in data"}, true

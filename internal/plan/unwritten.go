@@ -76,6 +76,7 @@ type program struct {
 	dir      string // of its manifest
 	of       string // what to build: a Go package seen from dir, a crate
 	command  []string
+	module   string // of a script of Python's: the module that has it, "" for what something else brings
 	evidence Evidence
 }
 
@@ -231,7 +232,7 @@ func (u *unwritten) pythonPrograms() []program {
 	for _, f := range u.tree.Named("pyproject.toml") {
 		data, err := u.tree.Read(f)
 		var m struct {
-			Project struct{ Scripts map[string]string }
+			Project struct{ Scripts map[string]any }
 			Tool    struct {
 				Poetry struct{ Scripts map[string]any }
 			}
@@ -239,12 +240,14 @@ func (u *unwritten) pythonPrograms() []program {
 		if err != nil || Aside(f) != "" || toml.Unmarshal(data, &m) != nil || path.Dir(f) != "." {
 			continue
 		}
-		names := slices.Sorted(maps.Keys(m.Project.Scripts))
-		if len(names) == 0 {
-			names = slices.Sorted(maps.Keys(m.Tool.Poetry.Scripts))
+		scripts := m.Project.Scripts
+		if len(scripts) == 0 {
+			scripts = m.Tool.Poetry.Scripts
 		}
-		for _, n := range names {
-			out = append(out, program{language: "python", name: n, dir: ".", command: []string{n}, evidence: Evidence{File: f, Line: lineOf(data, n+" = ")}})
+		for _, n := range slices.Sorted(maps.Keys(scripts)) {
+			of, _ := scripts[n].(string)
+			module, _, _ := strings.Cut(of, ":")
+			out = append(out, program{language: "python", name: n, dir: ".", command: []string{n}, module: module, evidence: Evidence{File: f, Line: lineOf(data, n+" = ")}})
 		}
 	}
 	return out
@@ -325,6 +328,16 @@ func (u *unwritten) started(all []program) (main program, s start, ok bool) {
 		return all[i], start{}, true
 	}
 	compiled := slices.DeleteFunc(slices.Clone(all), func(p program) bool { return p.language == "node" })
+	if others := u.units(); len(compiled) == 1 && compiled[0].language == "python" && len(others) > 0 {
+		looked := []Evidence{compiled[0].evidence}
+		for _, o := range others {
+			looked = append(looked, o.evidence)
+		}
+		u.notes.Ask(Question{ // a server that has the project's application in it, say
+			About: "package.command", Main: true, Looked: looked,
+			Ask: fmt.Sprintf("the project's script is %s, and units of systemd start something else; what is started?", compiled[0].name),
+		})
+	}
 	if len(compiled) == 1 { // what Node.js starts beside it serves its pages to who works on them
 		return compiled[0], start{}, true
 	}
@@ -361,7 +374,7 @@ func (u *unwritten) processes() []start {
 	for i, line := range strings.Split(string(data), "\n") {
 		if m := procfileLine.FindStringSubmatch(line); m != nil {
 			s := start{process: m[1], command: shellWords(m[2]), evidence: Evidence{File: "Procfile", Line: i + 1}}
-			if strings.Contains(m[2], "$PORT") || strings.Contains(m[2], "${PORT") {
+			if s.process == "web" || strings.Contains(m[2], "$PORT") || strings.Contains(m[2], "${PORT") { // servers know the variable, too
 				s.env = []string{"PORT=" + procfilePort}
 			}
 			all = append(all, s)
@@ -577,6 +590,7 @@ func (u *unwritten) interpreted(main program, s start) {
 			u.add(e, "RUN POETRY_VIRTUALENVS_IN_PROJECT=true poetry install --only main")
 		default:
 			u.add(e, "RUN python -m venv /app/.venv && /app/.venv/bin/pip install -r %s", quote(file))
+			u.script(main, file)
 		}
 		u.add(Evidence{File: file, Rule: "what it installs is found on the PATH"}, "ENV PATH=%s/bin:$PATH", environment)
 	} else {
@@ -590,6 +604,25 @@ func (u *unwritten) interpreted(main program, s start) {
 		command = command[2:]
 	}
 	u.add(main.evidence, "CMD %s", jsonList(command))
+}
+
+// script has the project installed besides its requirements where one of its scripts is started: these do not bring it.
+func (u *unwritten) script(main program, requirements string) {
+	if main.module == "" {
+		return
+	}
+	below := strings.ReplaceAll(main.module, ".", "/")
+	here := func(f string) bool {
+		return slices.ContainsFunc([]string{below + ".py", below + "/__init__.py"}, func(m string) bool { return f == m || strings.HasSuffix(f, "/"+m) && Aside(f) == "" })
+	}
+	if !slices.ContainsFunc(u.tree.Files(), here) {
+		u.notes.Ask(Question{
+			About: "package.command", Main: true, Looked: []Evidence{main.evidence, {File: requirements}},
+			Ask: fmt.Sprintf("the script %s is in the module %s, which the tree has not as it is; what makes it, or what is started in its place?", main.name, main.module),
+		})
+		return
+	}
+	u.add(main.evidence, "RUN /app/.venv/bin/pip install --no-deps .")
 }
 
 // interpreter is the image of the version that the tree asks for.

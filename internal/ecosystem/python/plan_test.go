@@ -288,6 +288,29 @@ func TestPlanStaticRoot(t *testing.T) {
 	}
 }
 
+// Without a Dockerfile a script of the project needs the project, which requirements do not bring, and one of a module that is nowhere is
+// asked for, as is a server that a unit starts.
+func TestPlanScriptOfProject(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		files     []string
+		install   any
+		uncertain bool
+	}{
+		"its module is in the tree":   {[]string{"src/shop/main.py", ""}, []string{"--no-deps ."}, false},
+		"its module is nowhere":       {[]string{"start.py", ""}, nil, true},
+		"something else may be meant": {[]string{"shop/main/__init__.py", "", "extra/shop.service", "[Service]\nExecStart=/opt/shop/bin/gunicorn shop.wsgi\n"}, []string{"--no-deps ."}, true},
+	} {
+		p := planned(t, append([]string{"pyproject.toml", "[build-system]\nrequires = []\n[project]\nname = \"shop\"\n[project.scripts]\nshopd = \"shop.main:run\"\n", "requirements.txt", "flask==3\n"}, c.files...)...)
+		if diff := cmp.Diff(c.install, p.Recipe.Components["env"].Options["install"]); diff != "" || p.Uncertain() != c.uncertain {
+			t.Errorf("%s: %s%+v", name, diff, p.Questions)
+		}
+		if diff := cmp.Diff([]string{"/app/.venv/bin/shopd"}, p.Recipe.Package.Command); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
 func TestPlanVersions(t *testing.T) {
 	t.Parallel()
 	for image, want := range map[string]string{
