@@ -138,14 +138,36 @@ func (n *Nix) Command(ctx context.Context, name string, args ...string) *exec.Cm
 // does the test.
 func (n *Nix) Run(t testing.TB, name string, args ...string) string {
 	t.Helper()
-	cmd := n.Command(t.Context(), name, args...)
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
+	out, said, err := n.Try(t, name, args...)
 	if err != nil {
-		t.Fatalf("%s %v: %v\n%s", name, args, err, &stderr)
+		t.Fatalf("%s %v: %v\n%s", name, args, err, said)
 	}
-	return strings.TrimSuffix(string(out), "\n")
+	return strings.TrimSuffix(out, "\n")
+}
+
+// Try runs a program of Nix and returns its output, what it said on its standard error, and how it failed. Where Nix killed a builder that
+// may have been about to end, it is run again.
+func (n *Nix) Try(t testing.TB, name string, args ...string) (out, said string, err error) {
+	t.Helper()
+	for try := 1; ; try++ {
+		var stdout, stderr strings.Builder
+		cmd := n.Command(t.Context(), name, args...)
+		cmd.Stdout, cmd.Stderr = &stdout, &stderr
+		if err = cmd.Run(); err == nil || !impatient(stderr.String()) || try == tries {
+			return stdout.String(), stderr.String(), err
+		}
+		t.Logf("%s of %s killed a builder: try %d of %d", name, n.Release, try+1, tries)
+	}
+}
+
+// tries bounds how often a command is run of which Nix killed a builder.
+const tries = 3
+
+// impatient tells of what Nix said whether it killed a builder that was about to end by itself. Nix takes a closed output for the end of
+// a builder and kills what is left of it, so on a busy machine it now and then kills one that did all it had to (NixOS/nix issue 2176). A
+// builder that is killed by others, for want of memory say, is so each time.
+func impatient(stderr string) bool {
+	return strings.Contains(stderr, "failed due to signal 9 (Killed)")
 }
 
 // Verify has Nix judge the store in dir: every valid path is there and has its contents.

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -71,6 +72,28 @@ func TestBuild(t *testing.T) {
 			out, err := cmd.CombinedOutput()
 			if err == nil || !strings.Contains(string(out), "ld.so") || !strings.Contains(string(out), "failed to produce output path") {
 				t.Errorf("got %v\n%s", err, out)
+			}
+		})
+	}
+}
+
+// Nix kills a builder that has closed its output, however much it still has to do: what Try runs again is Nix's doing.
+func TestImpatient(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "builder")
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-o", program, "./testdata/quiet")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, n := range nixtest.All(t) {
+		t.Run(string(n.Release), func(t *testing.T) {
+			t.Parallel()
+			store := filepath.Join(t.TempDir(), "store")
+			builder := n.Paths(t, "nix-store", "--store", store, "--add", program)[0]
+			expr := `derivation { name = "x"; system = builtins.currentSystem; builder = builtins.storePath "` + string(builder) + `"; }`
+			_, said, err := n.Try(t, "nix-build", "--store", store, "--no-out-link", "-E", expr)
+			if err == nil || strings.Count(said, "failed due to signal 9 (Killed)") == 0 {
+				t.Errorf("got %v\n%s", err, said)
 			}
 		})
 	}

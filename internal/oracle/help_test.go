@@ -229,8 +229,8 @@ func nixRealise(t testing.TB, n *nixtest.Nix, dir string, nodes []*dag.Node) (st
 	for _, n := range nodes {
 		args = append(args, string(n.DrvPath))
 	}
-	out, err := n.Command(t.Context(), "nix-store", args...).CombinedOutput()
-	return string(out), err
+	out, said, err := n.Try(t, "nix-store", args...)
+	return out + said, err
 }
 
 // compare tells what both stores have of nodes' outputs. Whatever is not the same, or in only one store, is an error.
