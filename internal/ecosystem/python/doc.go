@@ -77,6 +77,6 @@
 // # What is not supported
 //
 // Archives in the source; parts in Rust of packages of the source; crates from git repositories; Pipfile.lock; poetry.lock before
-// lock-version 2.1; uv's extra-build-dependencies and no-build-isolation, and Poetry's build-constraints: an sdist that needs them
+// lock-version 1.1; uv's extra-build-dependencies and no-build-isolation, and Poetry's build-constraints: an sdist that needs them
 // is helped by build-requires and build-constraints. The interpreter must be 3.11 or later.
 package python

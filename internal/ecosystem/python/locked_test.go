@@ -106,7 +106,7 @@ func TestReadPoetryErrors(t *testing.T) {
 		want     python.Wanted
 		says     string
 	}{
-		"another version":       {`lock-version = "2.1"`, `lock-version = "2.0"`, main, "version 2.0"},
+		"another version":       {`lock-version = "2.1"`, `lock-version = "3.0"`, main, "version 3.0"},
 		"no version":            {`lock-version = "2.1"`, ``, main, "version none"},
 		"no TOML":               {`[metadata]`, `[metadata`, main, "line "},
 		"stale":                 {`content-hash = "1`, `content-hash = "2`, main, "does not fit its project"},
@@ -148,6 +148,90 @@ func TestReadPoetryErrors(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// What Poetry 1.8.5 and 1.2.2 themselves install of these locks (`poetry install --dry-run --no-root`), on each of these interpreters. The
+// versions of delta and theta are chosen by what depends on them, and by the interpreter.
+func TestReadPoetryOfPoetry1(t *testing.T) {
+	pyproject := testdata(t, "poetry1", "pyproject.toml")
+	env := func(minor int, full string) python.Environment {
+		return python.Environment{Target: python.Target{Major: 3, Minor: minor, GlibcMinor: 36, Arch: "x86_64"}, Full: full}
+	}
+	for _, version := range []string{"2.0", "1.1"} {
+		lock := testdata(t, "poetry1", "poetry-"+version+".lock")
+		for name, c := range map[string]struct {
+			want python.Wanted
+			got  []string
+		}{
+			"main": {
+				python.Wanted{Environment: env(11, "3.11.7"), Groups: []string{"main"}},
+				[]string{
+					"alpha 1.4", "beta 0.9.1", "core 0.3 dir packages/core editable", "delta 1.9", "epsilon 1.0", "fastish 1.5", "oldish 3.2", "theta 2.0", "zeta 0.1",
+				},
+			},
+			"an older interpreter": {
+				python.Wanted{Environment: env(9, "3.9.18"), Groups: []string{"main"}},
+				[]string{
+					"alpha 1.4", "beta 0.9.1", "core 0.3 dir packages/core editable", "delta 1.9", "epsilon 1.0", "fastish 1.5", "oldish 3.2", "theta 1.0", "zeta 0.1",
+				},
+			},
+			"an extra and the project on a newer one": {
+				python.Wanted{Environment: env(12, "3.12.1"), Groups: []string{"main"}, Extras: []string{"ldap"}, Project: true},
+				[]string{
+					"alpha 1.4", "beta 0.9.1", "core 0.3 dir packages/core editable", "delta 2.1", "fastish 1.5", "ldapish 2.2", "oldish 3.2",
+					"shop 2.1.0 dir . editable", "theta 2.0", "zeta 0.1",
+				},
+			},
+			"a group": {python.Wanted{Environment: env(12, "3.12.1"), Groups: []string{"dev"}}, []string{"linter 5.0"}},
+		} {
+			t.Run(version+" "+name, func(t *testing.T) {
+				got, err := python.ReadPoetry(lock, project(t, string(pyproject)), c.want)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(c.got, summary(got)); diff != "" {
+					t.Errorf("selected (-want +got):\n%s", diff)
+				}
+				for _, p := range got {
+					for _, f := range p.Files {
+						if !strings.Contains(f.File, p.Version) {
+							t.Errorf("%s %s has the file %s", p.Name, p.Version, f.File)
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestReadPoetryOfPoetry1Errors(t *testing.T) {
+	pyproject := testdata(t, "poetry1", "pyproject.toml")
+	main := python.Wanted{Environment: python.Environment{Target: python.Target{Major: 3, Minor: 11, GlibcMinor: 36, Arch: "x86_64"}, Full: "3.11.7"}, Groups: []string{"main"}}
+	old := main
+	old.Full = "3.8.2"
+	for name, c := range map[string]struct {
+		file, old, new string
+		want           python.Wanted
+		says           string
+	}{
+		"stale":                        {"2.0", `content-hash = "`, `content-hash = "0`, main, "does not fit its project"},
+		"an interpreter of no project": {"2.0", `x`, `x`, old, "wants Python ^3.9, the root has 3.8.2"},
+		"none for the interpreter":     {"2.0", `python-versions = ">=3.8"`, `python-versions = ">=3.13"`, main, "depends on alpha, which the lock has in no version for Python 3.11.7"},
+		"not in the lock":              {"2.0", `name = "fastish"`, `name = "fastish2"`, main, "package Beta 0.9.1 depends on fastish, which is not in the lock"},
+		"two that disagree":            {"2.0", `delta = ">=1"`, `delta = ">=2"`, main, "none of the 2 versions"},
+		"twice the same":               {"2.0", `version = "2.1"`, `version = "1.9"`, main, "version 1.9 from several sources"},
+		"a dependency that is no text": {"2.0", `delta = ">=1"`, `delta = 1`, main, "dependency delta: is neither versions nor a table"},
+		"versions that are none":       {"2.0", `delta = ">=1"`, `delta = ">=x"`, main, "dependency delta"},
+		"a marker that is none":        {"2.0", `python_version < \"3.9\"`, `python < \"3.9\"`, main, "dependency typing"},
+		"no hash":                      {"1.1", `delta-1.9-py3-none-any.whl`, `delta-1.8-py3-none-any.whl`, main, "lists no files"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := python.ReadPoetry(edit(t, testdata(t, "poetry1", "poetry-"+c.file+".lock"), c.old, c.new), project(t, string(pyproject)), c.want)
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v, want an error that says %q", err, c.says)
+			}
+		})
+	}
 }
 
 // TestPoetryContentHash holds what Poetry 2.5 itself hashes, for a project that has all in [tool.poetry].
@@ -295,6 +379,9 @@ func FuzzReadUV(f *testing.F) {
 
 func FuzzReadPoetry(f *testing.F) {
 	f.Add(testdata(f, "poetry", "poetry.lock"), testdata(f, "poetry", "pyproject.toml"))
+	for _, version := range []string{"2.0", "1.1"} {
+		f.Add(testdata(f, "poetry1", "poetry-"+version+".lock"), testdata(f, "poetry1", "pyproject.toml"))
+	}
 	f.Fuzz(func(t *testing.T, data, pyproject []byte) {
 		p, err := python.ParseProject(pyproject)
 		if err != nil {
@@ -313,8 +400,8 @@ func checkPackages(t *testing.T, packages []python.Package) {
 		if i > 0 && packages[i-1].Name >= p.Name {
 			t.Errorf("%s comes after %s", p.Name, packages[i-1].Name)
 		}
-		if (p.Dir == "") == (len(p.Files) == 0) {
-			t.Errorf("%s has folder %q and %d files", p.Name, p.Dir, len(p.Files))
+		if n := len(slices.DeleteFunc([]bool{p.Dir != "", p.Git != "", len(p.Files) > 0}, func(b bool) bool { return !b })); n != 1 {
+			t.Errorf("%s has folder %q, repository %q and %d files", p.Name, p.Dir, p.Git, len(p.Files))
 		}
 		if filepath.IsAbs(p.Dir) {
 			t.Errorf("%s is in %q", p.Name, p.Dir)

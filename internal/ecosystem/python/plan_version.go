@@ -35,19 +35,19 @@ var (
 // is the folder of the project in the stage, "" for none.
 func (p planner) interpreter(b *plan.Build, project string, flags []flag) interpreterOf {
 	minor, e := p.statedVersion(project, flags)
-	requires, re := p.requiresPython(project)
+	requires, text, re := p.requiresPython(project)
 	chosen, exact := choosePython(minor, requires)
 	switch {
-	case minor == 0 && len(requires) == 0:
+	case minor == 0 && text == "":
 		e = plan.Evidence{Rule: "nothing says which Python: the stable suite's"}
 	case minor == 0:
 		e = re
 	case !exact:
 		p.Notes.Remark(fmt.Sprintf("the upstream runs Python 3.%d, which no suite of Debian's has; 3.%d is taken", minor, chosen.minor), e)
 	}
-	if len(requires) > 0 && !requires.Contains(mustVersion(chosen.environment().Full)) {
+	if !requires.contain(mustVersion(chosen.environment().Full)) {
 		p.Notes.Ask(plan.Question{
-			About: "roots", Ask: fmt.Sprintf("the project wants Python %s, which no suite of Debian's has", requires), Looked: []plan.Evidence{re, e},
+			About: "roots", Ask: fmt.Sprintf("the project wants Python %s, which no suite of Debian's has", text), Looked: []plan.Evidence{re, e},
 		})
 	}
 	name := fmt.Sprintf("python3.%d", chosen.minor)
@@ -135,33 +135,32 @@ func minorIn(pattern *regexp.Regexp, text string) int {
 	return n
 }
 
-// requiresPython is what a project's manifest says.
-func (p planner) requiresPython(project string) (Specifiers, plan.Evidence) {
+// requiresPython is what a project's manifest says, and as it is written, "" where that is nothing.
+func (p planner) requiresPython(project string) (versions poetryVersions, text string, e plan.Evidence) {
 	if project == "" {
-		return nil, plan.Evidence{}
+		return nil, "", plan.Evidence{}
 	}
 	data, name, err := p.ReadFile(path.Join(project, "pyproject.toml"))
 	if err != nil {
-		return nil, plan.Evidence{}
+		return nil, "", plan.Evidence{}
 	}
-	e := plan.Evidence{File: name, Rule: "requires-python"}
+	e = plan.Evidence{File: name, Rule: "the versions of Python that the project goes with"}
 	manifest, err := ParseProject(data)
 	if err != nil {
-		return nil, e
+		return nil, "", e
 	}
-	specs, err := ParseSpecifiers(manifest.fields.Project.RequiresPython)
-	if err != nil {
-		return nil, e
+	if versions, text, err = manifest.wantsPython(); err != nil {
+		return nil, "", e
 	}
-	return specs, e
+	return versions, text, e
 }
 
 // choosePython is Debian's interpreter of a minor version, or else the nearest that a project admits, newer ones first. exact tells
 // that it is the one that was asked for. With 0 it is the stable suite's, where that is admitted.
-func choosePython(minor int, requires Specifiers) (chosen interpreterOf, exact bool) {
+func choosePython(minor int, requires poetryVersions) (chosen interpreterOf, exact bool) {
 	all := interpreters()
 	admitted := func(i interpreterOf) bool {
-		return len(requires) == 0 || requires.Contains(mustVersion(i.environment().Full))
+		return requires.contain(mustVersion(i.environment().Full))
 	}
 	for _, i := range all {
 		if i.minor == minor {

@@ -17,39 +17,52 @@ type poetryLock struct {
 	Package  []poetryPackage
 	Extras   map[string][]string
 	Metadata struct {
-		LockVersion string `toml:"lock-version"`
-		ContentHash string `toml:"content-hash"`
-		Python      string `toml:"python-versions"`
+		LockVersion string                  `toml:"lock-version"`
+		ContentHash string                  `toml:"content-hash"`
+		Python      string                  `toml:"python-versions"`
+		Files       map[string][]poetryFile // by package, before lock-version 2.0
 	}
 }
 
+type poetryFile struct{ File, Hash string }
+
 type poetryPackage struct {
-	Name, Version string
-	Groups        []string
-	Markers       any // one marker, or one by group
-	Develop       bool
-	Files         []struct{ File, Hash string }
-	Source        struct {
+	Name, Version  string
+	PythonVersions string   `toml:"python-versions"`
+	Groups         []string // since lock-version 2.1
+	Markers        any      // one marker, or one by group; since lock-version 2.1
+	Develop        bool
+	Files          []poetryFile
+	Dependencies   map[string]any
+	Extras         map[string][]string
+	Source         struct {
 		Type, URL, Reference string
 		ResolvedReference    string `toml:"resolved_reference"`
 		Subdirectory         string
 	}
 }
 
-// ReadPoetry reads a poetry.lock (lock-version 2.1, as Poetry 2 writes it) and selects what `poetry install` with the wanted
-// groups and extras installs. The project, its pyproject.toml parsed, says whether the lock still fits.
+// grouped is the lock-version since which a lock says who is in which group, and under which condition: Poetry 2's.
+const grouped = "2.1"
+
+// older are the lock-versions of Poetry 1, where that follows from what depends on what: 2.0 of 1.3 to 1.8, 1.1 of 1.1 and 1.2.
+var older = []string{"2.0", "1.1"}
+
+// ReadPoetry reads a poetry.lock (lock-version 2.1 of Poetry 2, 2.0 and 1.1 of Poetry 1) and selects what `poetry install` with the
+// wanted groups and extras installs. The project, its pyproject.toml parsed, says whether the lock still fits.
 func ReadPoetry(data []byte, project *Project, want Wanted) ([]Package, error) {
 	var l poetryLock
 	if err := toml.Unmarshal(data, &l); err != nil {
 		return nil, fmt.Errorf("read poetry.lock: %w", tomlError(err))
 	}
-	if l.Metadata.LockVersion != "2.1" {
-		return nil, fmt.Errorf("read poetry.lock: %w", &FormatError{"poetry.lock", cmp.Or(l.Metadata.LockVersion, "none"), "2.1 (Poetry 2)"})
+	old := slices.Contains(older, l.Metadata.LockVersion)
+	if !old && l.Metadata.LockVersion != grouped {
+		return nil, fmt.Errorf("read poetry.lock: %w", &FormatError{"poetry.lock", cmp.Or(l.Metadata.LockVersion, "none"), grouped + ", " + strings.Join(older, " and ")})
 	}
-	if err := checkContentHash(l.Metadata.ContentHash, project); err != nil {
+	if err := checkContentHash(l.Metadata.ContentHash, project, old); err != nil {
 		return nil, fmt.Errorf("read poetry.lock: %w", err)
 	}
-	if err := checkPython(project.fields.Project.RequiresPython, want.Environment); err != nil {
+	if err := project.checkPython(want.Environment); err != nil {
 		return nil, fmt.Errorf("read poetry.lock: %w", err)
 	}
 	for _, g := range want.Groups {
@@ -66,27 +79,46 @@ func ReadPoetry(data []byte, project *Project, want Wanted) ([]Package, error) {
 			return nil, fmt.Errorf("read poetry.lock: the project has no extra %q", e)
 		}
 	}
-	env := want.Environment
-	env.Extras = want.Extras
+	choose := l.choose
+	if old {
+		choose = l.walk
+	}
+	chosen, err := choose(project, want)
+	if err != nil {
+		return nil, fmt.Errorf("read poetry.lock: %w", err)
+	}
 	var out []Package
-	for _, p := range l.Package {
-		selected, err := p.selected(want.Groups, env)
-		if err == nil && selected {
-			var chosen Package
-			if chosen, err = p.pkg(); err == nil {
-				out = append(out, chosen)
-			}
-		}
+	for _, p := range chosen {
+		p.Files = l.filesOf(p)
+		selected, err := p.pkg()
 		if err != nil {
 			return nil, fmt.Errorf("read poetry.lock: package %s %s: %w", p.Name, p.Version, err)
 		}
+		out = append(out, selected)
 	}
 	if want.Project && project.PoetryPackage() {
 		out = append(out, Package{Name: project.Name(), Version: project.Version(), Dir: ".", Editable: true})
 	}
-	out, err := distinct(out)
-	if err != nil {
+	if out, err = distinct(out); err != nil {
 		return nil, fmt.Errorf("read poetry.lock: %w", err)
+	}
+	return out, nil
+}
+
+// choose selects the packages that are in a wanted group, in the lock's order.
+func (l *poetryLock) choose(_ *Project, want Wanted) ([]*poetryPackage, error) {
+	env := want.Environment
+	env.Extras = want.Extras
+	var out []*poetryPackage
+	for i := range l.Package {
+		p := &l.Package[i]
+		selected, err := p.selected(want.Groups, env)
+		if err != nil {
+			return nil, fmt.Errorf("package %s %s: %w", p.Name, p.Version, err)
+		}
+		if selected {
+			out = append(out, p)
+		}
 	}
 	return out, nil
 }
@@ -174,16 +206,23 @@ type UnsupportedError struct{ What string }
 
 func (e *UnsupportedError) Error() string { return e.What + ", which is not supported" }
 
-// checkContentHash compares the lock's content-hash with the project's, as Poetry does before it installs.
-func checkContentHash(locked string, project *Project) error {
-	var err error
+// checkContentHash compares the lock's content-hash with the project's, as Poetry does before it installs. Poetry 1 read [tool.poetry]
+// alone.
+func checkContentHash(locked string, project *Project, old bool) error {
 	// Poetry before 2.3 left the dependency groups out.
-	for _, groups := range []bool{true, false} {
-		var text string
-		if text, err = project.poetryContent(groups); err != nil {
+	texts := []func() (string, error){
+		func() (string, error) { return project.poetryContent(true) },
+		func() (string, error) { return project.poetryContent(false) },
+	}
+	if old {
+		texts = []func() (string, error){project.poetryOldContent}
+	}
+	for _, text := range texts {
+		s, err := text()
+		if err != nil {
 			return err
 		}
-		sum := sha256.Sum256([]byte(text))
+		sum := sha256.Sum256([]byte(s))
 		if hex.EncodeToString(sum[:]) == locked {
 			return nil
 		}

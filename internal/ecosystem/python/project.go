@@ -34,6 +34,8 @@ type projectFields struct {
 type poetryFields struct {
 	Name, Version string
 	PackageMode   *bool          `toml:"package-mode"`
+	Dependencies  map[string]any `toml:"dependencies"`
+	Extras        map[string][]string
 	Group         map[string]any `toml:"group"`
 	DevOld        map[string]any `toml:"dev-dependencies"`
 }
@@ -121,38 +123,17 @@ func (p *Project) Build() BuildSystem {
 	return b
 }
 
-// poetryContent is the JSON text that Poetry hashes to notice that a lock is out of date.
+// poetryContent is the JSON text that Poetry 2 hashes to notice that a lock is out of date.
 func (p *Project) poetryContent(withGroups bool) (string, error) {
-	pick := func(from map[string]any, keys ...string) map[string]any {
-		out := map[string]any{}
-		for _, k := range keys {
-			if v, ok := from[k]; ok {
-				out[k] = v
-			}
-		}
-		return out
-	}
-	table := func(from map[string]any, keys ...string) map[string]any {
-		for _, k := range keys {
-			from, _ = from[k].(map[string]any)
-		}
-		return from
-	}
 	project := pick(table(p.raw, "project"), "requires-python", "dependencies", "optional-dependencies")
 	var groups map[string]any
 	if withGroups {
 		groups = table(p.raw, "dependency-groups")
 	}
-	poetry := pick(table(p.raw, "tool", "poetry"), "dependencies", "source", "extras", "dev-dependencies", "group")
 	if len(project) == 0 && len(groups) == 0 {
-		for _, k := range []string{"dependencies", "source", "extras", "dev-dependencies"} {
-			if _, ok := poetry[k]; !ok {
-				poetry[k] = nil
-			}
-		}
-		return pythonJSON(poetry)
+		return p.poetryOldContent()
 	}
-	content := map[string]any{"tool": map[string]any{"poetry": poetry}}
+	content := map[string]any{"tool": map[string]any{"poetry": pick(table(p.raw, "tool", "poetry"), poetryContent...)}}
 	if len(project) > 0 {
 		content["project"] = project
 	}
@@ -160,6 +141,78 @@ func (p *Project) poetryContent(withGroups bool) (string, error) {
 		content["dependency-groups"] = groups
 	}
 	return pythonJSON(content)
+}
+
+// poetryContent are the keys of [tool.poetry] that a lock depends on; all but the last are hashed as null where they are not there.
+var poetryContent = []string{"dependencies", "source", "extras", "dev-dependencies", "group"}
+
+// poetryOldContent is the JSON text that Poetry 1 hashes, and Poetry 2 where the project has all in [tool.poetry].
+func (p *Project) poetryOldContent() (string, error) {
+	content := pick(table(p.raw, "tool", "poetry"), poetryContent...)
+	for _, k := range poetryContent[:len(poetryContent)-1] {
+		if _, ok := content[k]; !ok {
+			content[k] = nil
+		}
+	}
+	return pythonJSON(content)
+}
+
+func pick(from map[string]any, keys ...string) map[string]any {
+	out := map[string]any{}
+	for _, k := range keys {
+		if v, ok := from[k]; ok {
+			out[k] = v
+		}
+	}
+	return out
+}
+
+func table(from map[string]any, keys ...string) map[string]any {
+	for _, k := range keys {
+		from, _ = from[k].(map[string]any)
+	}
+	return from
+}
+
+// wantsPython is what interpreters the project goes with: by requires-python, and by Poetry's own dependency. text is that as it is
+// written.
+func (p *Project) wantsPython() (versions poetryVersions, text string, err error) {
+	text = p.fields.Project.RequiresPython
+	specs, err := ParseSpecifiers(text)
+	if err != nil {
+		return nil, text, err
+	}
+	poetry := p.fields.Tool.Poetry
+	if poetry == nil {
+		return poetryVersions{specs}, text, nil
+	}
+	own, _ := poetry.Dependencies["python"].(string)
+	if versions, err = parsePoetryVersions(own); err != nil {
+		return nil, own, err
+	}
+	if versions == nil {
+		return poetryVersions{specs}, text, nil
+	}
+	for i := range versions {
+		versions[i] = append(slices.Clone(specs), versions[i]...)
+	}
+	if text != "" && own != "" {
+		text += " and "
+	}
+	return versions, text + own, nil
+}
+
+// checkPython compares the interpreter with what the project wants.
+func (p *Project) checkPython(env Environment) error {
+	versions, text, err := p.wantsPython()
+	if err != nil {
+		return err
+	}
+	v, err := ParseVersion(env.Full)
+	if err == nil && !versions.contain(v) {
+		err = &PythonError{text, env.Full}
+	}
+	return err
 }
 
 // pythonJSON writes v as Python's json.dumps(v, sort_keys=True) does.

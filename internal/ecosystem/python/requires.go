@@ -15,8 +15,8 @@ func (p *Project) Requires() ([]Requirement, error) {
 			return nil, fmt.Errorf("what the project requires is known by its build alone (dynamic: %v); name it in the option requirements", d)
 		}
 	}
-	if poetry := p.poetryDependencies(); poetry != nil && project["dependencies"] == nil {
-		return poetryRequires(poetry)
+	if poetry := p.fields.Tool.Poetry; poetry != nil && poetry.Dependencies != nil && project["dependencies"] == nil {
+		return poetryRequires(poetry.Dependencies)
 	}
 	if !has {
 		return nil, fmt.Errorf("no [project] table says what the project requires; name it in the option requirements")
@@ -68,109 +68,31 @@ func texts(v any) ([]string, error) {
 	return out, nil
 }
 
-func (p *Project) poetryDependencies() map[string]any {
-	tool, _ := p.raw["tool"].(map[string]any)
-	poetry, _ := tool["poetry"].(map[string]any)
-	deps, _ := poetry["dependencies"].(map[string]any)
-	return deps
-}
-
 // poetryRequires reads Poetry's own table of dependencies. Optional ones are extras', which pip is not asked for.
-func poetryRequires(deps map[string]any) ([]Requirement, error) {
+func poetryRequires(table map[string]any) ([]Requirement, error) {
+	deps, err := parsePoetryDependencies(table)
+	if err != nil {
+		return nil, err
+	}
 	var out []Requirement
-	for _, name := range sortedKeys(deps) {
-		if NormalizeName(name) == "python" {
+	for _, d := range deps {
+		switch {
+		case d.optional:
 			continue
+		case d.kind != "":
+			return nil, fmt.Errorf("dependency %s: %w", d.name, &UnsupportedError{What: "comes from no index"})
+		case len(d.version) > 1:
+			return nil, fmt.Errorf("dependency %s: %w", d.name, &UnsupportedError{What: "has alternatives of versions"})
 		}
-		text, optional, err := poetrySpec(name, deps[name])
-		if err != nil {
-			return nil, fmt.Errorf("dependency %s: %w", name, err)
+		r := Requirement{Name: d.name, Extras: d.extras, Marker: d.marker}
+		if len(d.version) == 1 {
+			r.Specs = d.version[0]
 		}
-		if optional {
-			continue
-		}
-		r, err := ParseRequirement(text)
-		if err != nil {
-			return nil, err
+		r.text = r.Name + r.Specs.String()
+		if len(r.Extras) > 0 {
+			r.text = r.Name + "[" + strings.Join(r.Extras, ",") + "]" + r.Specs.String()
 		}
 		out = append(out, r)
 	}
 	return out, nil
-}
-
-// poetrySpec writes one of Poetry's dependencies as a specifier.
-func poetrySpec(name string, v any) (text string, optional bool, err error) {
-	version, extras, marker := "", "", ""
-	switch v := v.(type) {
-	case string:
-		version = v
-	case map[string]any:
-		for _, source := range []string{"git", "path", "url", "file"} {
-			if v[source] != nil {
-				return "", false, &UnsupportedError{What: fmt.Sprintf("comes from a source of type %q (%v)", source, v[source])}
-			}
-		}
-		version, _ = v["version"].(string)
-		optional, _ = v["optional"].(bool)
-		list, err := texts(v["extras"])
-		if err != nil {
-			return "", false, err
-		}
-		if len(list) > 0 {
-			extras = "[" + strings.Join(list, ",") + "]"
-		}
-		marker, _ = v["markers"].(string)
-	default:
-		return "", false, fmt.Errorf("is %v, neither text nor a table", v)
-	}
-	specs, err := poetryVersions(version)
-	if err != nil {
-		return "", false, err
-	}
-	if text = name + extras + specs; marker != "" {
-		text += " ; " + marker
-	}
-	return text, optional, nil
-}
-
-// poetryVersions writes Poetry's clauses as specifiers: ^ and ~ are its own, and a bare version means itself.
-func poetryVersions(s string) (string, error) {
-	if strings.Contains(s, "|") {
-		return "", &UnsupportedError{What: fmt.Sprintf("has alternatives of versions (%s)", s)}
-	}
-	var out []string
-	for clause := range strings.SplitSeq(s, ",") {
-		clause = strings.TrimSpace(clause)
-		switch {
-		case clause == "" || clause == "*":
-		case clause[0] == '^' || clause[0] == '~' && !strings.HasPrefix(clause, "~="):
-			v, err := ParseVersion(clause[1:])
-			if err != nil {
-				return "", err
-			}
-			out = append(out, ">="+strings.TrimSpace(clause[1:]), "<"+nextVersion(v, strings.Count(clause, ".")+1, clause[0] == '^'))
-		case strings.ContainsAny(clause[:1], "<>=!~"):
-			out = append(out, strings.ReplaceAll(clause, " ", ""))
-		default:
-			out = append(out, "=="+clause)
-		}
-	}
-	return strings.Join(out, ","), nil
-}
-
-// nextVersion is the first that ^ (caret) or ~ excludes; parts is how many parts were written.
-func nextVersion(v Version, parts int, caret bool) string {
-	release := make([]uint64, max(parts, 3))
-	copy(release, v.release)
-	at := min(parts-1, 1)
-	if caret {
-		for at = 0; at < parts-1 && release[at] == 0; at++ {
-		}
-	}
-	release[at]++
-	text := fmt.Sprint(release[0])
-	for _, n := range release[1 : at+1] {
-		text += fmt.Sprint(".", n)
-	}
-	return text
 }

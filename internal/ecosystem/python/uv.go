@@ -107,9 +107,16 @@ func checkPython(requires string, env Environment) error {
 		return err
 	}
 	if !specs.Contains(v) {
-		return fmt.Errorf("the project wants Python %s, the root has %s", requires, env.Full)
+		return &PythonError{requires, env.Full}
 	}
 	return nil
+}
+
+// PythonError says that the interpreter is not one that the project wants.
+type PythonError struct{ Wants, Has string }
+
+func (e *PythonError) Error() string {
+	return fmt.Sprintf("the project wants Python %s, the root has %s", e.Wants, e.Has)
 }
 
 // uvWalk follows the dependencies.
