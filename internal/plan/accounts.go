@@ -12,17 +12,37 @@ import (
 type Accounts struct {
 	users  map[string]string // "uid:gid"
 	groups map[string]string
+	homes  map[string]string // of users
 }
 
-func (a Accounts) clone() Accounts { return Accounts{maps.Clone(a.users), maps.Clone(a.groups)} }
+func noAccounts() Accounts {
+	return Accounts{map[string]string{}, map[string]string{}, map[string]string{}}
+}
+
+func (a Accounts) clone() Accounts {
+	return Accounts{maps.Clone(a.users), maps.Clone(a.groups), maps.Clone(a.homes)}
+}
+
+// Home is the home of who runs a stage's commands, as far as the stage tells: by convention, else.
+func (s *Stage) Home() string {
+	name, _, _ := strings.Cut(s.User, ":")
+	switch home := s.Accounts.homes[name]; {
+	case home != "":
+		return home
+	case number(name, "") != "" || name == "" || name == "root":
+		return "/root"
+	}
+	return "/home/" + name
+}
 
 // take adds the accounts of another stage, whose file of them is copied.
 func (a *Accounts) take(from Accounts) {
 	if a.users == nil {
-		*a = Accounts{map[string]string{}, map[string]string{}}
+		*a = noAccounts()
 	}
 	maps.Copy(a.users, from.users)
 	maps.Copy(a.groups, from.groups)
+	maps.Copy(a.homes, from.homes)
 }
 
 // Owned is a path that a stage gives to a user.
@@ -54,7 +74,7 @@ func addAccount(c Command, s *Stage, program string) {
 		return
 	}
 	if s.Accounts.users == nil {
-		s.Accounts = Accounts{map[string]string{}, map[string]string{}}
+		s.Accounts = noAccounts()
 	}
 	first := func(keys ...string) string {
 		for _, k := range keys {
@@ -90,6 +110,9 @@ func addAccount(c Command, s *Stage, program string) {
 		}
 	}
 	s.Accounts.users[names[0]] = uid + ":" + gid
+	if home := first("-d", "--home-dir", "--home", "-h"); path.IsAbs(home) {
+		s.Accounts.homes[names[0]] = home
+	}
 }
 
 func number(s, otherwise string) string {

@@ -237,7 +237,7 @@ func (a *assembly) inputs(b *Build, name, dir string) {
 				a.use(name, recipe.Use{Component: component, Path: part, At: at}, p.Evidence)
 			}
 		case Product:
-			if p.Origin.Build == b || a.requesting[p.Origin.Build] || outside && within(p.At, b.Dir) || !b.sees(p.At, at) {
+			if p.Origin.Build == b || p.Origin.Build.Passed || a.requesting[p.Origin.Build] || outside && within(p.At, b.Dir) || !b.sees(p.At, at) {
 				continue
 			}
 			if outside {

@@ -416,8 +416,12 @@ func (c *chooser) base(ref, by string, sh *shared) (*Stage, error) {
 	return nil, nil
 }
 
-// sameImage compares references, without the registry that is meant where none is named.
-func sameImage(a, b string) bool { return canonical(a) == canonical(b) }
+// sameImage compares references, without the registry that is meant where none is named. One whose registry and owner come from a variable that nothing in
+// the tree sets, and so begins with a slash, is any owner's.
+func sameImage(a, b string) bool {
+	a, b = canonical(a), canonical(b)
+	return a == b || a[0] == '/' && strings.HasSuffix(b, a) || b[0] == '/' && strings.HasSuffix(a, b)
+}
 
 func canonical(ref string) string {
 	ref, _, _ = strings.Cut(ref, "@")

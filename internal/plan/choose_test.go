@@ -62,6 +62,11 @@ func TestWhichImageShips(t *testing.T) {
 		{"one that a task with variables of its own builds", []string{
 			"Taskfile.yml", "version: '3'\nenv: {PORT: 9000}\ntasks: {image: {cmds: ['docker build -f deploy/a/Dockerfile .']}}\n", "deploy/a/Dockerfile", main("right"), "deploy/b/Dockerfile", main("wrong"),
 		}, "right"},
+		{"one on a base of the tree's, whose owner only the forge knows", []string{
+			"docker/base/Dockerfile", "FROM debian\nENTRYPOINT [\"/app/app.bin\", \"base\"]\n",
+			"docker/live/Dockerfile", "FROM someone/base:latest\nWORKDIR /src\nCOPY . .\nRUN bake app.bin && mv app.bin /app/app.bin\nCMD [\"live\"]\n",
+			".github/workflows/a.yml", workflow("    - {uses: docker/build-push-action@v6, with: {push: 'true', file: docker/base/Dockerfile, tags: '${{ vars.OWNER }}/base:latest'}}\n"),
+		}, "base"},
 		{"a documentation site", []string{"website/Dockerfile", main("docs"), "deploy/image/Dockerfile", main("right")}, "right"},
 		{"a variant by its file's name", []string{"Dockerfile", main("right"), "Dockerfile.rootless", main("rootless")}, "right"},
 		{"a variant by its file's name, and no plain name", []string{"docker/alpine.Dockerfile", main("alpine"), "docker/default.Dockerfile", main("right")}, "right"},

@@ -19,6 +19,9 @@ func (a *assembly) layout() {
 			a.recipe.Package.Layout[at] = a.source(p)
 			a.prove(key, p.Evidence)
 		case Product:
+			if p.Origin.Build.Passed {
+				continue
+			}
 			place, has := a.part(p)
 			place = realPath(place)
 			a.recipe.Package.Layout[place] = has

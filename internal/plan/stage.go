@@ -102,6 +102,7 @@ type Build struct {
 	Sources    []string    // globs of the files it sees, from the tree's top; nil means what stands below Dir
 	Named      []string    // what its files name outside of Dir, from the tree's top: of other builds' products there it sees these and what Sources say. nil means that nobody looked
 	Only       bool        // it makes nothing but its outputs
+	Passed     bool        // its outputs are for a later command of the ecosystem to take up, and no component's: wheels, an exported lock
 	Rewrites   bool        // what it runs may write where the source stands too: a folder below Dir is then what it leaves there
 	Alone      bool        // it sees Sources and nothing else that stands in its stage
 	Evidence   []Evidence

@@ -189,6 +189,9 @@ func (s *Stage) thirdParty(name string) string {
 	return s.downloads[i]
 }
 
+// Downloads are the addresses that a stage downloaded from so far, in order.
+func (s *Stage) Downloads() []string { return slices.Clone(s.downloads) }
+
 // uninstall takes packages away again, by name or by that of the group that they were installed as.
 func uninstall(s *Stage, names []string) {
 	s.Packages = slices.DeleteFunc(slices.Clone(s.Packages), func(p Installed) bool {

@@ -160,6 +160,10 @@ func (p planner) manager(tool string, args []string) error {
 		p.c.Print(globalDir + "\n")
 		return nil
 	case "rebuild", "prune", "dedupe", "deploy", "pack", "patch-commit":
+		if word == "pack" && len(a.words) > 1 && !strings.HasPrefix(a.words[1], ".") && !strings.HasPrefix(a.words[1], "/") {
+			p.Notes.Ask(plan.Question{About: "components", Main: true, Ask: p.c.Text() + " downloads a package while the image is made; which component has what is made of it?", Looked: []plan.Evidence{p.c.Evidence}})
+			return nil
+		}
 		return p.command(tool, a)
 	}
 	if slices.Contains(quiet(), word) {

@@ -84,6 +84,25 @@ func TestPlan(t *testing.T) {
 			want:       recipe.Component{Ecosystem: "node", Dir: "ui", Src: []string{"ui"}, Build: []string{"npm run build"}, Output: map[string]string{"dist": "dist"}},
 			toolchains: map[string]string{"node": "24.3", "npm": "11"},
 		},
+		"by the version of the packages' repository": {
+			files: []string{
+				"Dockerfile", "FROM debian:trixie AS build\nRUN curl -fsSL https://packages.example/setup_22.x | bash - && apt-get install -y nodejs\nWORKDIR /w\nCOPY . .\nRUN npm ci && npm run build\nFROM scratch\nCOPY --from=build /w/dist /web\n",
+				"package.json", `{"scripts":{"build":"tool"}}`, "package-lock.json", emptyNpmLock,
+			},
+			component:  "node",
+			want:       recipe.Component{Ecosystem: "node", Src: []string{"**", "!node_modules"}, Build: []string{"npm run build"}, Output: map[string]string{"dist": "dist"}},
+			toolchains: map[string]string{"node": "22", "npm": "10"},
+		},
+		"by the one of several that are allowed with which it is built": {
+			files: []string{
+				"Dockerfile", "FROM debian:trixie AS build\nWORKDIR /w\nCOPY . .\nRUN npm ci && npm run build\nFROM scratch\nCOPY --from=build /w/dist /web\n",
+				".github/workflows/build.yml", "jobs:\n  ui:\n    steps:\n      - uses: actions/setup-node@v4\n        with:\n          node-version: 24\n",
+				"package.json", `{"scripts":{"build":"tool"},"engines":{"node":"^20.19 || ^22.12 || >=24"}}`, "package-lock.json", emptyNpmLock,
+			},
+			component:  "node",
+			want:       recipe.Component{Ecosystem: "node", Src: []string{"**", "!node_modules"}, Build: []string{"npm run build"}, Output: map[string]string{"dist": "dist"}},
+			toolchains: map[string]string{"node": "24", "npm": "11"},
+		},
 		"built before the image, by a script that calls Vite with a configuration elsewhere": {
 			files: []string{
 				"Dockerfile", "FROM node:22-slim\nWORKDIR /app\nCOPY package.json package-lock.json ./\nRUN npm ci --omit=dev\nCOPY . .\nCMD [\"node\", \"server.js\"]\n",

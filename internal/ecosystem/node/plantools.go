@@ -91,6 +91,13 @@ func (p planner) nodeVersion(f found) (plan.Version, bool) {
 			return plan.Version{Value: v, Evidence: e}, true
 		}
 	}
+	for _, url := range slices.Backward(p.Downloads()) { // a repository of packages, which has one version
+		if m := packagedNode.FindStringSubmatch(url); m != nil {
+			e := p.c.Evidence
+			e.Rule = "it is installed from " + url
+			return plan.Version{Value: m[1], Evidence: e}, true
+		}
+	}
 	for at := f.folder; ; at = path.Dir(at) {
 		for _, name := range []string{".nvmrc", ".node-version"} {
 			if data, err := p.Tree.Read(path.Join(at, name)); err == nil && len(data) < 100 {
@@ -107,13 +114,16 @@ func (p planner) nodeVersion(f found) (plan.Version, bool) {
 		return plan.Version{Value: v, Evidence: f.evidence(`"volta"`, "volta takes this Node.js")}, true
 	}
 	if v := f.manifest.Engines["node"]; v != "" {
-		if other, ok := p.elsewhere(); ok && lowest(v) != v && allows(v, other.Value) {
-			return other, true // what is only a lower bound says less than what the service is run with
+		if other, ok := p.elsewhere(); ok && (lowest(v) != v || strings.Contains(v, "||")) && allows(v, other.Value) {
+			return other, true // what is only a lower bound, or a choice, says less than what the service is run with
 		}
 		return plan.Version{Value: lowest(v), Evidence: f.evidence(`"engines"`, "engines has node "+v)}, true
 	}
 	return p.elsewhere()
 }
+
+// packagedNode finds the version in addresses of repositories of packages of Node.js.
+var packagedNode = regexp.MustCompile(`/(?:setup|node)_([0-9]+)\.x\b`)
 
 // lowest makes an open range one of a major version, the first that it allows: of what comes later nothing is known.
 func lowest(wanted string) string {

@@ -187,6 +187,9 @@ func (p planner) script(words []string, at int) error {
 			}
 			return p.pip(p.environmentOf(words[0]), []string{"install", what})
 		}
+	case "get-pip.py": // it brings pip, and has done what it is for
+		p.Files.Remove(plan.Abs(p.c.Dir, words[at]))
+		return nil
 	case "manage.py":
 		if known, err := p.django(rest, words, path.Dir(plan.Abs(p.c.Dir, words[at]))); known || err != nil {
 			return err

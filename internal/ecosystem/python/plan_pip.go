@@ -57,7 +57,7 @@ func (p planner) pipInstall(env string, words []string) error {
 		case "--prefix":
 			venv = plan.Abs(p.c.Dir, f.value)
 		case "--user":
-			venv = path.Join(defaultTo(p.c.Env["HOME"], "/root"), ".local")
+			venv = path.Join(defaultTo(p.c.Env["HOME"], p.Home()), ".local")
 		}
 	}
 	if target != "" {
@@ -368,7 +368,7 @@ func (p planner) wheel(words []string) error {
 		}
 	}
 	b := p.NewBuild("python", p.c.Dir, p.c.Evidence)
-	b.Options["venv"], b.Only = exported, true
+	b.Options["venv"], b.Only, b.Passed = exported, true, true
 	if err := p.pipFill(b, operands, flags); err != nil {
 		return err
 	}

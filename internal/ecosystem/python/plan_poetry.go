@@ -197,7 +197,7 @@ func (p planner) poetryExport(dir string, flags []flag) error {
 	}
 	flags = append(slices.Clone(flags), flag{"--no-root", ""})
 	b := p.NewBuild("python", dir, p.c.Evidence)
-	b.Options["venv"], b.Only = exported, true
+	b.Options["venv"], b.Only, b.Passed = exported, true, true
 	p.Makes(b, plan.Output{At: plan.Abs(p.c.Dir, out), File: true}, p.c.Evidence)
 	return p.poetryFill(b, dir, flags)
 }

@@ -134,6 +134,11 @@ func TestPlan(t *testing.T) {
 				"FROM python:3.13\nCOPY --from=b /wheels /wheels\nRUN pip install /wheels/*\nCOPY app.py /x/\nCMD [\"python\", \"/x/app.py\"]\n", reqs,
 			[]string{"/usr/local: env", `env dir= at=/x src=bounds.txt,requirements.txt {"requirements":["requirements.txt"],"venv":"/usr/local"}`},
 		},
+		"wheels that a user installs, and pip's own installer": {
+			"FROM python:3.13 AS b\nWORKDIR /x\nCOPY requirements.txt bounds.txt ./\nRUN wget https://files.invalid/get-pip.py && python3 get-pip.py && pip wheel --wheel-dir /wheels -r requirements.txt\n" +
+				"FROM b\nRUN adduser --home /srv/app app\nUSER app\nRUN pip install --user /wheels/*\nCOPY app.py /x/\nCMD [\"python\", \"/x/app.py\"]\n", reqs,
+			[]string{"/srv/app/.local: env", `env dir= at=/x src=bounds.txt,requirements.txt {"requirements":["requirements.txt"],"venv":"/srv/app/.local"}`},
+		},
 		"an exported lock": {
 			"FROM python:3.13\nWORKDIR /srv\nCOPY . .\nRUN uv export --no-dev -o r.txt && pip install -r r.txt\nCMD [\"dumb-init\"]\n", lock,
 			[]string{"/usr/local: env", `env dir= at=/srv src=packages/core,pyproject.toml,uv.lock {"venv":"/usr/local"}`},

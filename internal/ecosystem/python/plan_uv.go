@@ -357,7 +357,7 @@ func (p planner) uvExport(flags []flag) error {
 		p.Notes.Remark("a requirements file is written by "+p.c.Text()+"; where it is installed, the lock stands in for it", p.c.Evidence)
 		out = "requirements.txt"
 	}
-	b.Options["venv"], b.Only = exported, true
+	b.Options["venv"], b.Only, b.Passed = exported, true, true
 	p.Makes(b, plan.Output{At: plan.Abs(p.c.Dir, out), File: true}, p.c.Evidence)
 	return p.uvFill(b, top, project, flags)
 }
