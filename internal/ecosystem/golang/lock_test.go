@@ -1,6 +1,7 @@
 package golang_test
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"regexp"
@@ -57,6 +58,27 @@ func TestLock(t *testing.T) {
 	}
 	if diff := cmp.Diff(c.Artifacts, again.Artifacts, cmp.Comparer(func(a, b nix.Hash) bool { return a == b })); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A zip whose go.mod go.sum does not have, and whose module go.mod does not require, is left over from another time: no registry is asked for it.
+func TestLockLeavesWhatNothingUses(t *testing.T) {
+	s := newService(t)
+	before, err := s.lock(t, lock.Component{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.files["go.sum"].Data = append(s.files["go.sum"].Data, "c.example/gone v1.0.0 h1:"+base64.StdEncoding.EncodeToString(make([]byte, 32))+"\n"...)
+	s.shelf.asked = nil
+	after, err := s.lock(t, lock.Component{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before.Artifacts, after.Artifacts, cmp.Comparer(func(a, b nix.Hash) bool { return a == b })); diff != "" {
+		t.Error(diff)
+	}
+	if slices.ContainsFunc(s.shelf.asked, func(asked string) bool { return strings.Contains(asked, "gone") }) {
+		t.Errorf("asked for %q", s.shelf.asked)
 	}
 }
 

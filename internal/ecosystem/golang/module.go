@@ -308,11 +308,17 @@ func (r *reader) finish() error {
 		}
 		mods[s.Module] = mods[s.Module] || s.GoMod
 	}
+	m.Left = map[module.Version]bool{}
 	for _, s := range m.Sums {
-		if !mods[s.Module] {
+		switch {
+		case mods[s.Module]:
+		case len(r.versions[s.Module.Path]) > 0:
 			return fmt.Errorf("go.sum has a hash of %s, but none of its go.mod: run go mod tidy", s.Module)
+		default:
+			m.Left[s.Module] = true // Go reads a module's go.mod before its packages, so nothing uses this
 		}
 	}
+	m.Sums = slices.DeleteFunc(m.Sums, func(s Sum) bool { return m.Left[s.Module] })
 	r.leave()
 	for req := range r.requires {
 		if len(m.Sums) == 0 && !slices.ContainsFunc(m.Own, func(o ownModule) bool { return o.Path == req.Path }) {
@@ -328,7 +334,6 @@ func (r *reader) leave() {
 	if r.partial {
 		return
 	}
-	r.m.Left = map[module.Version]bool{}
 	r.m.Sums = slices.DeleteFunc(r.m.Sums, func(s Sum) bool {
 		versions := r.versions[s.Module.Path]
 		left := !s.GoMod && len(versions) > 0 && !slices.Contains(versions, s.Module.Version)
