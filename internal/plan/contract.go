@@ -308,6 +308,17 @@ func (a *assembly) covers(c *composed, v composeVolume) bool {
 	return o.Kind == Source && (from == "." || o.Path == from || strings.HasPrefix(o.Path, from+"/")) && a.Tree.HasDir(from)
 }
 
+// configures tells whether a volume is a folder of the tree that is laid over one in which the image has files: other settings, not what the
+// service keeps.
+func (a *assembly) configures(c *composed, v composeVolume) bool {
+	return strings.HasPrefix(v.Source, ".") && a.Tree.HasDir(path.Join(path.Dir(c.file.name), v.Source)) && len(a.hidden(v.Target)) > 0
+}
+
+// hidden are the places of the layout that a volume would hide, sorted.
+func (a *assembly) hidden(volume string) []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(a.recipe.Package.Layout)), func(at string) bool { return !within(path.Clean(volume), at) })
+}
+
 var wordPattern = regexp.MustCompile(`^[a-z][a-z-]*$`)
 
 // port is the one that the main process listens on: of the image's, the one that the compose file publishes, else the first.
@@ -376,8 +387,13 @@ func (a *assembly) volumes(c *composed) {
 	for _, name := range c.ours {
 		for _, v := range c.file.Services[name].Volumes {
 			file := strings.HasPrefix(v.Source, "/var/run") || strings.HasPrefix(v.Source, "/run") || strings.HasPrefix(v.Source, "/etc/") || path.Ext(v.Target) != ""
-			if !file && !a.covers(c, v) {
-				add(v.Target, c.file.evidence(name, "volume"))
+			e := c.file.evidence(name, "volume")
+			switch {
+			case file || a.covers(c, v):
+			case a.configures(c, v):
+				a.Notes.Remark(fmt.Sprintf("the compose file lays %s over %s, in which the image has files of its own: these are taken, and it is no volume", v.Source, v.Target), e)
+			default:
+				add(v.Target, e)
 			}
 		}
 	}
@@ -410,6 +426,11 @@ func (a *assembly) volumes(c *composed) {
 		}
 	}
 	a.recipe.Package.Volumes = outermost(a.recipe.Package.Volumes)
+	for _, v := range a.recipe.Package.Volumes {
+		if hidden := a.hidden(v); len(hidden) > 0 {
+			a.Notes.Remark(fmt.Sprintf("the image has %s, and %s is a volume, which begins empty here", strings.Join(hidden, ", "), v), a.evidence["package.volumes."+v]...)
+		}
+	}
 }
 
 // argumentsFolder is a folder that an argument of the command names.

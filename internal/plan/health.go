@@ -65,7 +65,8 @@ func (a *assembly) health(c *composed) {
 		set(m[2], check.e)
 		return
 	}
-	route, e, others := a.Tree.healthRoute(func(route string) bool { return c.beside(route) })
+	compiled := a.compiled()
+	route, e, others := a.Tree.healthRoute(func(route string, ofPages bool) bool { return c.beside(route) || compiled && ofPages })
 	switch {
 	case route != "":
 		set(route, e)
@@ -102,10 +103,13 @@ func (a *assembly) scriptHealth(words []string) (route string, e Evidence, ok bo
 // routePattern finds routes that are named for health in source text, fullPattern those that are written as a whole.
 var routePattern = regexp.MustCompile("[\"'`^](/?(?:[A-Za-z0-9_.-]+/)*(?:healthz?|healthcheck|health_check|health-check|readyz?|livez?|alive|ping|heartbeat)(?:/(?:ready|live|liveness|readiness|status))?/?)\\$?[\"'`]")
 
-// sourceTypes are the file names' ends of sources that have routes.
+// sourceTypes are the file names' ends of sources that have routes, and that are no pages' scripts.
 func sourceTypes() []string {
-	return []string{".go", ".py", ".rs", ".ts", ".js", ".mjs", ".rb", ".php", ".java", ".kt", ".cs", ".ex"}
+	return []string{".go", ".py", ".rs", ".rb", ".php", ".java", ".kt", ".cs", ".ex"}
 }
+
+// pageTypes are those of sources that may have routes or be scripts of pages.
+func pageTypes() []string { return []string{".ts", ".js", ".mjs"} }
 
 // maxSource is the largest source file that is looked into, in bytes.
 const maxSource = 256 << 10
@@ -114,6 +118,7 @@ const maxSource = 256 << 10
 type healthRoutes struct {
 	routes []string
 	where  map[string]Evidence
+	pages  map[string]bool // those that only what may be scripts of pages has
 }
 
 // beside tells whether a route leads to a service beside the image, by that service's name in it.
@@ -124,10 +129,21 @@ func (c *composed) beside(route string) bool {
 	})
 }
 
+// compiled tells whether what is shipped is started as a program of Go or Rust: what scripts of pages have for routes is then theirs.
+func (a *assembly) compiled() bool {
+	found := false
+	for _, from := range a.recipe.Package.Layout {
+		name, _, _ := strings.Cut(from, ":")
+		e := a.recipe.Components[name].Ecosystem
+		found = found || e == "go" || e == "rust"
+	}
+	return found && !slices.Contains([]string{"node", "npm", "pnpm", "yarn", "bun", "deno"}, path.Base(slices.Concat(a.recipe.Package.Command, []string{""})[0]))
+}
+
 // healthRoute is the best route of a health endpoint, "" if there is none, and the others; those of others' are none.
-func (t *Tree) healthRoute(others func(route string) bool) (route string, e Evidence, more []string) {
+func (t *Tree) healthRoute(others func(route string, ofPages bool) bool) (route string, e Evidence, more []string) {
 	found := t.healthRoutes()
-	routes := slices.DeleteFunc(slices.Clone(found.routes), others)
+	routes := slices.DeleteFunc(slices.Clone(found.routes), func(r string) bool { return others(r, found.pages[r]) })
 	if len(routes) == 0 {
 		return "", Evidence{}, nil
 	}
@@ -165,7 +181,7 @@ func (t *Tree) findHealthRoutes() healthRoutes {
 	}
 	asked := map[string]Evidence{}
 	relative := map[string]map[string]Evidence{} // by file: routes without a slash are seen from another one
-	for f, data := range t.sources(sourceTypes()) {
+	own := func(f string, data []byte) {
 		for line, found := range routes(data) {
 			e, r := Evidence{File: f, Line: line, Rule: "a route named for it"}, found.path
 			if found.asked {
@@ -189,6 +205,18 @@ func (t *Tree) findHealthRoutes() healthRoutes {
 			}
 		}
 	}
+	for f, data := range t.sources(sourceTypes()) {
+		own(f, data)
+	}
+	first := maps.Clone(rank)
+	for f, data := range t.sources(pageTypes()) {
+		own(f, data)
+	}
+	pages := map[string]bool{}
+	for r := range rank {
+		_, known := first[r]
+		pages[r] = !known
+	}
 	for _, f := range slices.Sorted(maps.Keys(relative)) {
 		here := relative[f]
 		top := func(r string) bool { _, ok := rank[r]; return ok }
@@ -207,7 +235,7 @@ func (t *Tree) findHealthRoutes() healthRoutes {
 			}
 		}
 	}
-	found := healthRoutes{routes: slices.Sorted(maps.Keys(rank)), where: where}
+	found := healthRoutes{routes: slices.Sorted(maps.Keys(rank)), where: where, pages: pages}
 	for _, r := range found.routes { // what ends in another's whole path is that route from where it is mounted
 		for _, inner := range found.routes {
 			if r != inner && strings.HasSuffix(strings.TrimRight(r, "/"), strings.TrimRight(inner, "/")) && len(r) > len(inner)+1 {
