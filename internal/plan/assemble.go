@@ -219,7 +219,7 @@ func (a *assembly) inputs(b *Build, name, dir string) {
 			a.use(name, recipe.Use{Component: component, Path: part, At: at}, p.Evidence)
 		case Network:
 			switch {
-			case !within(b.Dir, p.At):
+			case !within(b.Dir, p.At), p.Origin.Path == "" && !strings.Contains(p.Origin.Ref, "://"): // a registry's package is no file
 			case p.Origin.Path == "":
 				component, part := a.download(p)
 				a.use(name, recipe.Use{Component: component, Path: part, At: at}, p.Evidence)
@@ -237,7 +237,7 @@ func (a *assembly) inputs(b *Build, name, dir string) {
 				a.use(name, recipe.Use{Component: component, Path: part, At: at}, p.Evidence)
 			}
 		case Product:
-			if p.Origin.Build == b || p.Origin.Build.Passed || a.requesting[p.Origin.Build] || outside && within(p.At, b.Dir) || !b.sees(p.At, at) {
+			if p.Origin.Build == b || p.Origin.Build.Passed || b.repeats(p.Origin.Build) || a.requesting[p.Origin.Build] || outside && within(p.At, b.Dir) || !b.sees(p.At, at) {
 				continue
 			}
 			if outside {

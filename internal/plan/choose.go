@@ -494,25 +494,24 @@ func (x *candidate) missingOfTree() []Missing {
 func closure(s *Stage) []*Build {
 	var list []*Build
 	seen := map[*Build]bool{}
-	var visit func(f *Files)
-	visit = func(f *Files) {
+	var visit func(f *Files, of *Build)
+	visit = func(f *Files, of *Build) {
 		for _, p := range f.Placements() {
-			if b := p.Origin.Build; b != nil && !seen[b] {
+			if b := p.Origin.Build; b != nil && !seen[b] && (of == nil || !of.repeats(b)) {
 				seen[b] = true
 				list = append(list, b)
-				visit(b.Before)
+				visit(b.Before, b)
 			}
 		}
 	}
-	visit(s.Files)
+	visit(s.Files, nil)
 	return list
 }
 
 func builtFor(s *Stage) []string {
 	var names []string
 	for _, b := range closure(s) {
-		dir, _ := b.Before.sourceOf(b.Dir)
-		if n := b.Ecosystem + " " + dir; !slices.Contains(names, n) {
+		if n := b.Ecosystem + " " + b.folder(); !slices.Contains(names, n) {
 			names = append(names, n)
 		}
 	}

@@ -57,6 +57,9 @@ type ignored struct {
 	details patternmatcher.MatchInfo
 }
 
+// isCheckout tells whether a stage is no image's, but where images are made from.
+func (s *Stage) isCheckout() bool { return s.Parent == nil && s.Base == "" }
+
 // of tells what the rules say of a path. The mutex is held.
 func (r *ignoreRules) of(rel string) ignored {
 	if rel == "." {

@@ -390,6 +390,9 @@ func (f *image) copyStage(s *Stage, from, src, dst string, into bool, e Evidence
 // isFolder tells whether a folder is known to stand at a path. A few are in every image that has a file system at all.
 func (s *Stage) isFolder(at string) bool {
 	o, _ := s.Files.Lookup(at)
+	if of, ok := s.CopyOf(o); ok && s.Tree.HasDir(of) {
+		return true
+	}
 	return baseFolders[path.Clean(at)] || o.Kind == Empty || o.Kind == Network && o.Path != "" || o.Kind == Source && s.Tree.HasDir(o.Path) || len(s.Files.Inside(at)) > 0
 }
 

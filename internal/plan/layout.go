@@ -180,7 +180,7 @@ func debianHas(at string) (name string, ok bool) {
 		return "tzdata", true
 	}
 	programs := map[string]string{
-		"uv": "", "uvx": "", "tini": "", "tini-static": "", "dumb-init": "", "catatonit": "", "docker-init": "", "bun": "", "pnpm": "", "yarn": "", "cargo-chef": "", "sccache": "", "xx-go": "", "xx-apk": "", "upx": "", "buf": "", "goreleaser": "",
+		"uv": "", "uvx": "", "tini": "", "tini-static": "", "dumb-init": "", "catatonit": "", "docker-init": "", "bun": "", "npm": "", "pnpm": "", "yarn": "", "corepack": "", "node-gyp": "", "cargo-chef": "", "sccache": "", "xx-go": "", "xx-apk": "", "upx": "", "buf": "", "goreleaser": "",
 		"gosu": "gosu", "curl": "curl", "wget": "wget", "busybox": "busybox-static", "caddy": "caddy", "nginx": "nginx", "ffmpeg": "ffmpeg", "ffprobe": "ffmpeg", "git": "git", "jq": "jq", "rclone": "rclone", "restic": "restic", "tar": "tar", "supercronic": "", "docker": "docker-cli",
 		"kubectl": "kubernetes-client", "envsubst": "gettext-base", "age": "age", "sqlite3": "sqlite3", "pg_dump": "postgresql-client", "psql": "postgresql-client",
 	}

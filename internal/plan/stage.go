@@ -327,6 +327,39 @@ func (s *Stage) rewriter(folder string) *Build {
 	return nil
 }
 
+// CopyOf is the path of the tree that something which a build made seems to be a copy of: one in the build's folder whose last names are the
+// same ("dist/views" of "views").
+func (s *Stage) CopyOf(o Origin) (string, bool) {
+	if o.Kind != Product || !within(o.Build.Dir, o.Path) {
+		return "", false
+	}
+	folder := o.Build.folder()
+	for rel := relative(o.Build.Dir, o.Path); ; {
+		_, rest, deeper := strings.Cut(rel, "/")
+		if !deeper {
+			return "", false
+		}
+		if rel = rest; s.Tree.Exists(path.Join(folder, rel)) {
+			return path.Join(folder, rel), true
+		}
+	}
+}
+
+// folder is the project's folder in the tree, "" if it is in none.
+func (b *Build) folder() string {
+	if b.Folder != "" {
+		return b.Folder
+	}
+	folder, _ := b.Before.sourceOf(b.Dir)
+	return folder
+}
+
+// repeats tells whether a build does once more what another has done of the same project before the image was made: then it needs nothing
+// of that.
+func (b *Build) repeats(before *Build) bool {
+	return before != b && before.Stage != b.Stage && before.Stage.isCheckout() && before.Ecosystem == b.Ecosystem && before.folder() == b.folder()
+}
+
 // Install notes packages of a distribution.
 func (s *Stage) Install(manager string, e Evidence, names ...string) {
 	for _, n := range names {

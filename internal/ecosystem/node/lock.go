@@ -176,6 +176,9 @@ func (l *locker) pin(ctx context.Context, p Package) (*lock.Artifact, error) {
 		return nil, err
 	}
 	v, ok := ix.Versions[p.Version]
+	if !ok && p.Optional && ix.elsewhere() {
+		return nil, nil
+	}
 	if !ok {
 		return nil, &artifact.AbsentError{Artifact: a, Why: "the registry's index does not have it"}
 	}

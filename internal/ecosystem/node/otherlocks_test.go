@@ -277,7 +277,16 @@ func TestLockAsksTheRegistryForWhatIsMissing(t *testing.T) {
 	if again, err := node.New().Lock(t.Context(), request); err != nil || !reflect.DeepEqual(got, again) {
 		t.Errorf("again: %v %+v", err, again)
 	}
-	request.Previous, request.Network = ecosystem.LockRequest{}.Previous, registry{"a": `{"versions":{"1.0.0":{"dist":{"shasum":"ff"}}}}`, "mac": net["mac"]}
+	// A version that is gone was for the platforms that the others are for.
+	request.Previous, request.Network = ecosystem.LockRequest{}.Previous, registry{"a": net["a"], "mac": `{"versions":{"2.0.0":{"os":["darwin"],"dist":{}}}}`}
+	if gone, err := node.New().Lock(t.Context(), request); err != nil || !reflect.DeepEqual(got, gone) {
+		t.Errorf("gone: %v %+v", err, gone)
+	}
+	request.Network = registry{"a": net["a"], "mac": `{"versions":{"2.0.0":{"os":["darwin"],"dist":{}},"3.0.0":{"dist":{}}}}`}
+	if _, err := node.New().Lock(t.Context(), request); err == nil || !strings.Contains(err.Error(), "does not have it") {
+		t.Errorf("gone, and for this platform perhaps: %v", err)
+	}
+	request.Network = registry{"a": `{"versions":{"1.0.0":{"dist":{"shasum":"ff"}}}}`, "mac": net["mac"]}
 	if _, err := node.New().Lock(t.Context(), request); err == nil || !strings.Contains(err.Error(), "SHA-1") {
 		t.Errorf("another SHA-1: %v", err)
 	}

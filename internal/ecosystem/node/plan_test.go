@@ -266,12 +266,13 @@ func TestPlanAsks(t *testing.T) {
 	for name, c := range map[string]struct {
 		run, manifest, lock, ask string
 	}{
-		"no lock":                    {"npm install && npm run build", `{"scripts":{"build":"tool"}}`, "", "has no lock"},
-		"a package without a lock":   {"npm install left && npm run build", `{"scripts":{"build":"tool"}}`, emptyNpmLock, "no lock pins"},
-		"no such script":             {"npm run build", `{}`, emptyNpmLock, "a script that package.json does not have"},
-		"another ecosystem's tool":   {"npm run build", `{"scripts":{"build":"npm run wasm && tool","wasm":"wasm-pack build"}}`, emptyNpmLock, "calls wasm-pack"},
-		"a lock that cannot be used": {"npm ci && npm run build", `{"scripts":{"build":"tool"}}`, `{"lockfileVersion":1}`, "lockfileVersion 1"},
-		"bun":                        {"bun install", `{}`, emptyNpmLock, "made with bun"},
+		"no lock":                           {"npm install && npm run build", `{"scripts":{"build":"tool"}}`, "", "has no lock"},
+		"a package without a lock":          {"npm install left && npm run build", `{"scripts":{"build":"tool"}}`, emptyNpmLock, "no lock pins"},
+		"no such script":                    {"npm run build", `{}`, emptyNpmLock, "a script that package.json does not have"},
+		"another ecosystem's tool":          {"npm run build", `{"scripts":{"build":"npm run wasm && tool","wasm":"wasm-pack build"}}`, emptyNpmLock, "calls wasm-pack"},
+		"a lock that cannot be used":        {"npm ci && npm run build", `{"scripts":{"build":"tool"}}`, `{"lockfileVersion":1}`, "lockfileVersion 1"},
+		"programs that a package downloads": {"npm ci && npm run build", `{"scripts":{"build":"tool"}}`, `{"lockfileVersion":3,"packages":{"node_modules/@prisma/engines":{"version":"1.0.0","hasInstallScript":true,` + sha + `}}}`, "which no lock pins"},
+		"bun":                               {"bun install", `{}`, emptyNpmLock, "made with bun"},
 	} {
 		files := []string{"Dockerfile", dockerfile(c.run), "package.json", c.manifest}
 		if c.lock != "" {

@@ -585,10 +585,20 @@ func (p planner) lookAtLock(b *plan.Build, f found) {
 		if _, native := natives()[pkg.name]; native {
 			p.Notes.Remark(pkg.name+" is a native addon: upstream's install may download one that is built already; here it is compiled", e)
 		}
+		if slices.Contains(unpinned(), pkg.name) {
+			p.Notes.Ask(plan.Question{
+				About: "components", Ask: pkg.name + " downloads programs when it is installed, which no lock pins and a build without a network does not get; where does the service have them from?", Looked: []plan.Evidence{e},
+			})
+		}
 		if slices.Contains(downloaders(), pkg.name) {
 			p.Notes.Remark(pkg.name+" downloads a program when it is installed, which is left out", e)
 		}
 	}
+}
+
+// unpinned are packages that are nothing without what they download when they are installed.
+func unpinned() []string {
+	return []string{"@prisma/engines", "ffmpeg-static", "onnxruntime-node", "youtube-dl-exec"}
 }
 
 // downloaders are packages that bring a program that they download.
@@ -628,7 +638,7 @@ func (m *memory) lock(file string) lockFacts {
 	facts.project = project{l, path.Dir(file)}
 	special := natives()
 	for _, name := range l.names() {
-		if _, native := special[name]; !native && !slices.Contains(downloaders(), name) {
+		if _, native := special[name]; !native && !slices.Contains(downloaders(), name) && !slices.Contains(unpinned(), name) {
 			continue
 		}
 		pkg := lockedPackage{name: name}

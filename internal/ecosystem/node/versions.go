@@ -92,6 +92,16 @@ func (w *words) UnmarshalYAML(n *yaml.Node) error {
 	return n.Decode((*[]string)(w))
 }
 
+// elsewhere tells whether a package is for other platforms in each version that the registry has: then it was in those that are gone, too.
+func (ix index) elsewhere() bool {
+	for _, v := range ix.Versions {
+		if linux.wants(npmPackage{OS: v.OS, CPU: v.CPU, Libc: v.Libc}) {
+			return false
+		}
+	}
+	return len(ix.Versions) > 0
+}
+
 func readIndex(ctx context.Context, pkg string, net ecosystem.Network) (index, error) {
 	var ix index
 	data, err := net.Index(ctx, artifact.NPM, pkg)

@@ -232,6 +232,9 @@ func (p planner) project(b *plan.Build, abs, from string, fresh *bool) {
 func (p planner) requirements(b *plan.Build, file, option string, fresh *bool) {
 	abs := plan.Abs(p.c.Dir, file)
 	o, _ := p.Lookup(abs)
+	if of, ok := p.CopyOf(o); ok && p.Tree.Has(of) {
+		o = plan.Origin{Kind: plan.Source, Path: of}
+	}
 	switch {
 	case o.Kind == plan.Source:
 		p.project(b, abs, o.Path, fresh)
