@@ -138,7 +138,7 @@ func enter(door door, outputs []string, mounts []Mount, outputAt map[string]stri
 		switch {
 		case m.Into != "":
 			of := slices.IndexFunc(mounts, func(o Mount) bool { return o.At == m.Into })
-			at := fmt.Sprintf(`"$T/.layers/%d"/%s`, of, Quote(strings.TrimPrefix(m.At, m.Into+"/")))
+			at := fmt.Sprintf(`"$T/.layers/%d"/%s`, of, Quote(strings.TrimPrefix(strings.TrimPrefix(m.At, m.Into), "/")))
 			fmt.Fprintf(&s, "run cp -rT --remove-destination --preserve=mode,timestamps,links %s %s; run chmod -R u+w %s\n", Quote(m.from()), at, at)
 		case m.Copy:
 			fmt.Fprintf(&s, `run cp -rT --preserve=mode,timestamps,links %s "$T/.layers/%d"; run chmod -R u+w "$T/.layers/%d"`+"\n", Quote(m.from()), i, i)

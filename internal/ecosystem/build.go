@@ -107,6 +107,9 @@ func (r DeriveRequest) Build(b Build) (*dag.Node, error) {
 // sourceHas tells whether the source has a folder with something in it at an absolute path of the build: as where an image's file copies
 // into a folder that it has, both are to be there then.
 func (r DeriveRequest) sourceHas(at string) (bool, error) {
+	if at == r.SourceTop() {
+		return true, nil
+	}
 	rel, inside := strings.CutPrefix(at, r.SourceTop()+"/")
 	if !inside {
 		return false, nil

@@ -156,7 +156,7 @@ func (a *assembly) component(b *Build) string {
 	name := b.Name
 	if name == "" {
 		name = b.Ecosystem
-		if src, ok := b.Before.sourceOf(b.Dir); ok && src != "." {
+		if src, ok := b.Before.sourceBelow(b.Dir); ok && src != "." {
 			name = ComponentName(path.Base(src))
 		}
 	}
@@ -167,7 +167,7 @@ func (a *assembly) component(b *Build) string {
 	a.order = append(a.order, b)
 	dir := b.Folder
 	if dir == "" {
-		dir, _ = b.Before.sourceOf(b.Dir)
+		dir, _ = b.Before.sourceBelow(b.Dir)
 	}
 	c := recipe.Component{Ecosystem: b.Ecosystem, Root: a.root(b, name), At: b.At, Src: slices.Clone(b.Sources), Options: b.Options}
 	if dir != "." {
@@ -335,6 +335,21 @@ func patterns(src []string) []string {
 func (f *Files) sourceOf(abs string) (string, bool) {
 	o, _ := f.Lookup(abs)
 	return o.Path, o.Kind == Source
+}
+
+// sourceBelow is the folder of the source that stands somewhere, though something that was made may have been copied over it as a whole.
+// Where there is none, it is the top.
+func (f *Files) sourceBelow(abs string) (string, bool) {
+	for _, p := range slices.Backward(f.placed) {
+		if p.Origin.Kind != Source || !within(p.At, abs) {
+			continue
+		}
+		rel := relative(p.At, abs)
+		if dir := p.Origin.At(rel).Path; !p.excepts(rel) && f.tree.HasDir(dir) {
+			return dir, true
+		}
+	}
+	return ".", false
 }
 
 // relativeTo is p seen from dir, with as many ".." as it takes; both are clean, both absolute or both not.

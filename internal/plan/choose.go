@@ -467,7 +467,7 @@ func (p *place) isMain() bool {
 	}
 	return slices.ContainsFunc(p.tags, func(t string) bool {
 		_, tag, _ := strings.Cut(path.Base(t), ":")
-		return variant(tag) == "" && tag != "master" && tag != "main"
+		return variant(tag) == "" && tag != "master" && tag != "main" && tag != "local"
 	})
 }
 

@@ -52,6 +52,11 @@ func TestWhichImageShips(t *testing.T) {
 		want  string // what the entry point says
 	}{
 		{"a dev container", []string{".devcontainer/Dockerfile", main("dev"), "docker/Dockerfile", main("right")}, "right"},
+		{"an image to try", []string{
+			"docker/Dockerfile", strings.Replace(main("right"), "FROM debian:trixie", "FROM debian:trixie AS app", 1) + "FROM app AS app-plus\nENTRYPOINT [\"/app/app.bin\", \"plus\"]\n",
+			"run.sh", "docker build -f docker/Dockerfile -t x/app:local .\n",
+			"build.sh", "docker build -f docker/Dockerfile --target app -t x/app:latest .\ndocker build -f docker/Dockerfile --target app-plus -t x/app:latest-plus .\n",
+		}, "right"},
 		{"an image for tests", []string{"test/Dockerfile", main("test"), "deploy/Dockerfile", main("right")}, "right"},
 		{"an image that is made of the published one, and sent nowhere", []string{
 			"docker/Dockerfile", main("right"), "docker/judge/Dockerfile", "FROM thing:built\nCOPY docker/judge/start /start\nENTRYPOINT [\"/app/app.bin\", \"judge\"]\n", "docker/judge/start", "",

@@ -134,6 +134,8 @@ func (f *Files) Remove(at string) {
 // Lookup tells where what stands at a path came from; Unknown if that is not known.
 func (f *Files) Lookup(at string) (Origin, Evidence) {
 	at = path.Clean(at)
+	var whole Origin // a build's whole folder, copied over another
+	var e Evidence
 	for i := len(f.placed) - 1; i >= 0; i-- {
 		p := f.placed[i]
 		if !within(p.At, at) {
@@ -149,10 +151,24 @@ func (f *Files) Lookup(at string) (Origin, Evidence) {
 			continue
 		case p.Origin.Kind == Empty && rel != ".", p.Origin.Kind == Link && rel != ".":
 			continue
+		case whole.Kind == Unknown && rel != "." && p.Origin.Build.hasNot(o.Path) && p.Origin.Path == p.Origin.Build.Dir:
+			whole, e = o, p.Evidence
+			continue
+		case whole.Kind != Unknown && (o.Kind != Source || !f.tree.Has(o.Path)):
+			continue
 		}
 		return o, p.Evidence
 	}
-	return Origin{}, Evidence{}
+	return whole, e
+}
+
+// hasNot tells whether a build, as far as is known, neither sees nor makes what would be at a path in its stage.
+func (b *Build) hasNot(at string) bool {
+	if b == nil || slices.ContainsFunc(b.Outputs, func(o Output) bool { return within(o.At, at) }) {
+		return false
+	}
+	o, _ := b.Before.Lookup(at)
+	return o.Kind == Unknown
 }
 
 // Inside lists what was placed below a folder (not at it), in order.

@@ -49,6 +49,7 @@ func New(t *Tree, o Options) (*Plan, error) {
 		defer func() { u.settle(p) }()
 	}
 	a := assemble(best, o, &p.Notes)
+	a.submodules()
 	if u != nil {
 		u.complete(a)
 	}

@@ -215,8 +215,9 @@ func (r *jobRun) step(s step) error {
 		}
 		maps.Copy(env, r.told.env)
 		at := Evidence{File: r.workflow.name, Line: s.body}
-		defer r.listen(s, env)()
-		if err := r.stage.Run(r.expand(s.Run), Abs(checkoutDir, r.expand(dir)), env, at); err != nil {
+		said := new(toldFile)
+		defer r.listen(s, env, said)()
+		if err := r.stage.run(r.expand(s.Run), at.File, Abs(checkoutDir, r.expand(dir)), env, at, said); err != nil {
 			r.stage.Notes.Remark(fmt.Sprintf("a step before the image is built was not followed: %v", err), at)
 		}
 		return nil
@@ -230,8 +231,9 @@ func (r *jobRun) step(s step) error {
 	return nil
 }
 
-// listen gives a step what a forge tells its steps of the release, and files to tell others by; what it returns reads these.
-func (r *jobRun) listen(s step, env map[string]string) (done func()) {
+// listen gives a step what a forge tells its steps of the release, and files to tell others by; what it returns reads these, and what the
+// step said: "::set-output name=NAME::VALUE" is the old form.
+func (r *jobRun) listen(s step, env map[string]string, said *toldFile) (done func()) {
 	if release := r.places.release; release != "" {
 		env["GITHUB_REF"], env["GITHUB_REF_NAME"], env["GITHUB_REF_TYPE"] = "refs/tags/"+release, release, "tag"
 	}
@@ -245,6 +247,13 @@ func (r *jobRun) listen(s step, env map[string]string) (done func()) {
 		}
 		variables.settings(func(k, v string) { r.told.env[k] = v })
 		outputs.settings(func(k, v string) { r.told.outputs[s.ID+"."+k] = v })
+		for _, line := range strings.Split(string(said.text), "\n") {
+			if line, ok := strings.CutPrefix(line, "::set-output name="); ok {
+				if k, v, ok := strings.Cut(line, "::"); ok {
+					r.told.outputs[s.ID+"."+k] = v
+				}
+			}
+		}
 	}
 }
 

@@ -95,6 +95,12 @@ func TestVersionOutOfAPipeline(t *testing.T) {
           tags: team/thing:latest
           build-args: FLAGS=${{ steps.version.outputs.number }}
 `,
+		"the old form": `
+      - id: version
+        run: echo ::set-output name=number::${GITHUB_REF#refs/tags/v}
+      - uses: docker/build-push-action@v6
+        with: {context: ., tags: "team/thing:latest", build-args: "FLAGS=${{ steps.version.outputs.number }}"}
+`,
 		"several lines": `
       - run: |
           echo "FLAGS<<END" >> $GITHUB_ENV

@@ -66,12 +66,14 @@ func (system) Recognise(c Command, s *Stage) (bool, error) {
 				s.Files.Place(Abs(c.Dir, a), o, c.Evidence)
 			}
 		}
+	case "sed":
+		edited(c, s)
 	case "uname", "arch", "dpkg":
 		platformOf(c, name)
 	case "usermod", "groupmod", "truncate", "ldconfig", "update-ca-certificates",
-		"dpkg-reconfigure", "locale-gen", "true", "false", "ls", "echo", "which", "id", "find", "grep", "sed", "tr", "cut", "date",
+		"dpkg-reconfigure", "locale-gen", "true", "false", "ls", "echo", "which", "id", "find", "grep", "tr", "cut", "date",
 		"setcap", "strip", "upx", "sleep", "head", "tail", "xargs", "sort", "mktemp", "file", "du", "df", "update-alternatives",
-		"yes", "printf", "nproc", "awk", "apt-key", "apt-mark", "apt-cache", "gpg", "sha256sum", "ldd", "tar", "unzip", "gunzip", "xz", "gzip":
+		"yes", "printf", "nproc", "awk", "apt-key", "apt-mark", "apt-cache", "gpg", "gpgconf", "sha256sum", "ldd", "tar", "unzip", "gunzip", "xz", "gzip":
 		// nothing that decides what stands where; what they bring from the network shows by what is missing
 	default:
 		if len(c.Args) == 2 && (c.Args[1] == "--version" || c.Args[1] == "-V" || c.Args[1] == "--help") {
@@ -80,6 +82,18 @@ func (system) Recognise(c Command, s *Stage) (bool, error) {
 		return s.runScript(c)
 	}
 	return true, nil
+}
+
+// edited notes that sed changes files of the source in place, which nothing here does.
+func edited(c Command, s *Stage) {
+	if !slices.ContainsFunc(c.Args[1:], func(a string) bool { return strings.HasPrefix(a, "-i") || strings.HasPrefix(a, "--in-place") }) {
+		return
+	}
+	for _, a := range c.Args[2:] {
+		if name, ok := s.SourceOf(Abs(c.Dir, a)); ok && s.Tree.Has(name) {
+			s.Notes.Remark(fmt.Sprintf("the upstream's image edits %s, which is not done here: %s", name, short(c.Text())), c.Evidence)
+		}
+	}
 }
 
 // platformOf answers which machine it is.

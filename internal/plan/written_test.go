@@ -1,10 +1,13 @@
 package plan_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"headwater/internal/recipe"
 )
 
 // What a command writes, whichever way, is what later ones read, run and copy.
@@ -67,6 +70,26 @@ CMD ["/start.sh"]
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("%s\n%v", diff, p.Recipe.Package.Layout)
+	}
+}
+
+// A folder that another stage made as a whole may be copied over the source: what that stage never saw is the source's still, and
+// commands find it. That files of the source are edited is told.
+func TestWholeFolderOverTheSource(t *testing.T) {
+	t.Parallel()
+	p := planned(t, "Dockerfile", "FROM debian AS web\nWORKDIR /web\nCOPY web.txt .\nRUN bake pages\nFROM debian AS build\nWORKDIR /src\nCOPY . .\nCOPY --from=web /web .\nRUN sed -i s/a/b/ go.sh && sh go.sh\n"+
+		"FROM debian:trixie\nCOPY --from=build /src/made /app\nCMD [\"/app\"]\n", "web.txt", "", "go.sh", "bake made\n")
+	name, inside, _ := strings.Cut(p.Recipe.Package.Layout["/app"], ":")
+	c := p.Recipe.Components[name]
+	if inside != "made" || p.Uncertain() || c.Dir != "" || len(c.Src) == 0 || c.Src[0] != "**" || !slices.ContainsFunc(c.Uses, func(u recipe.Use) bool { return u.At == "." }) {
+		t.Errorf("%q %+v %+v", inside, c, p.Questions)
+	}
+	told := false
+	for _, r := range p.Remarks {
+		told = told || strings.Contains(r.Text, "edits go.sh")
+	}
+	if !told {
+		t.Errorf("%+v", p.Remarks)
 	}
 }
 

@@ -197,7 +197,7 @@ func (c *checker) component(name string, comp Component) {
 	if comp.Ecosystem == "" {
 		c.addf(at+".ecosystem", "is missing")
 	}
-	if len(comp.Src) == 0 && len(comp.Download) == 0 && (comp.Ecosystem != "plain" || len(comp.Build) == 0 || len(comp.Output) == 0) {
+	if len(comp.Src) == 0 && len(comp.Download) == 0 && !comp.needsNoFile() {
 		c.addf(at+".src", "names no file, so the component would see none")
 	}
 	for file, address := range sorted(comp.Download) {
@@ -221,6 +221,17 @@ func (c *checker) component(name string, comp Component) {
 		c.inside(at+".output", out)
 		c.inside(at+".output."+out, path.Join(comp.Dir, from)) // a build may write beside its folder, within the source
 	}
+}
+
+// needsNoFile tells whether a component may be made of nothing of the source: of what its commands write, or of published packages.
+func (c Component) needsNoFile() bool {
+	switch c.Ecosystem {
+	case "plain":
+		return len(c.Build) > 0 && len(c.Output) > 0
+	case "python":
+		return c.Options["install"] != nil
+	}
+	return false
 }
 
 func (c *checker) isComponent(where, name string) {

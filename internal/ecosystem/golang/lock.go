@@ -83,10 +83,16 @@ func newest(ctx context.Context, wanted string, net ecosystem.Network) (string, 
 	if err != nil {
 		return "", err
 	}
-	best := ""
+	best, later := "", ""
 	for _, line := range strings.Fields(string(list)) {
 		v, ok := toolchainVersion(line)
-		if !ok || checkVersion(v) != nil || strings.Contains(v, "rc") || !strings.HasPrefix(v, wanted+".") {
+		if !ok || checkVersion(v) != nil || strings.Contains(v, "rc") {
+			continue
+		}
+		if compareGo(v, wanted) > 0 && (later == "" || compareGo(v, later) < 0) {
+			later = v
+		}
+		if !strings.HasPrefix(v, wanted+".") {
 			continue
 		}
 		if best == "" || compareGo(v, best) > 0 {
@@ -94,6 +100,9 @@ func newest(ctx context.Context, wanted string, net ecosystem.Network) (string, 
 		}
 	}
 	if best == "" {
+		if later != "" {
+			return "", fmt.Errorf("the proxy has no release of Go %s; the first later one that it has is %s, which the recipe's toolchains may name", wanted, later)
+		}
 		return "", fmt.Errorf("the proxy has no release of Go %s", wanted)
 	}
 	return best, nil

@@ -280,6 +280,9 @@ func planEnv(c plan.Command, b *plan.Build) {
 // imagePattern is Go's own image, with its version if it is of one.
 var imagePattern = regexp.MustCompile(`(?:^|/)golang(?::([0-9]+(?:\.[0-9]+){0,2}))?(?:[:@-]|$)`)
 
+// builderTag is the tag of another image in which Go is called, where it begins as Go's versions do: images to build in are named after them.
+var builderTag = regexp.MustCompile(`:(1\.[12][0-9](?:\.[0-9]+)?)(?:[@-]|$)`)
+
 // toolchainOf notes the version of Go: that of the image or, if go.mod asks for a later one, which Go then fetches by itself, that. An image of no
 // version has the newest Go, for which the one in go.mod is the least: its newest release is taken.
 func toolchainOf(s *plan.Stage, b *plan.Build, m moduleFile) {
@@ -293,6 +296,8 @@ func toolchainOf(s *plan.Stage, b *plan.Build, m moduleFile) {
 		best = plan.Version{Value: strings.TrimPrefix(version.Lang("go"+m.file.Go.Version), "go"), Evidence: plan.Evidence{
 			File: m.inTree, Line: m.file.Go.Syntax.Start.Line, Rule: "the least that it is built with; the image has the newest",
 		}}
+	} else if found := builderTag.FindStringSubmatch(s.BaseImage()); found != nil {
+		best = plan.Version{Value: found[1], Evidence: plan.Evidence{File: s.Evidence.File, Line: s.Evidence.Line, Rule: "an image to build in, of Go " + found[1] + " by its tag"}}
 	}
 	ask := func(v string, line int) {
 		v = strings.TrimPrefix(v, "go")

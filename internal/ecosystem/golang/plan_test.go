@@ -64,6 +64,10 @@ func TestRecogniseBuild(t *testing.T) {
 			"registry.example/library/golang:alpine3.23", "CGO_ENABLED=0 go install ./cmd/tool", "/go/bin/tool",
 			map[string]any{"packages": []string{"./cmd/tool"}}, []string{"go.mod", "go.sum", "cmd"}, "tool:bin/tool", "1.25",
 		},
+		"an image to build in": {
+			"registry.example/team/build:1.26.1-linux-amd64", "CGO_ENABLED=0 go build -o /out/tool ./cmd/tool", "/out/tool",
+			map[string]any{"packages": []string{"./cmd/tool"}}, []string{"go.mod", "go.sum", "cmd"}, "tool:bin/tool", "1.26.1",
+		},
 		"an older image": {
 			"golang:1.24-trixie", "CGO_ENABLED=0 go install ./cmd/tool", "/go/bin/tool",
 			map[string]any{"packages": []string{"./cmd/tool"}}, []string{"go.mod", "go.sum", "cmd"}, "tool:bin/tool", "1.25.3",
@@ -86,6 +90,21 @@ func TestRecogniseBuild(t *testing.T) {
 		if v := p.Recipe.Toolchains["go"]; v != c.version {
 			t.Errorf("%s: Go is %q, want %q", name, v, c.version)
 		}
+	}
+}
+
+// What a tool packs into a program before it is compiled is missing without that, unless the tree has what the tool wrote.
+func TestRecognisePackedFiles(t *testing.T) {
+	t.Parallel()
+	tree := map[string]string{
+		"go.mod": "module shop.example/app\n\ngo 1.26\n", "main.go": "package main\n\nimport _ \"github.com/gobuffalo/packr/v2\"\n\nfunc main() {}\n",
+	}
+	if p := planned(t, "golang:1.26", "CGO_ENABLED=0 go build -o /out/app", "/out/app", tree); !p.Uncertain() {
+		t.Errorf("nothing packs, and the plan is sure: %+v", p.Questions)
+	}
+	tree["main-packr.go"] = "package main\n"
+	if p := planned(t, "golang:1.26", "CGO_ENABLED=0 go build -o /out/app", "/out/app", tree); p.Uncertain() {
+		t.Errorf("the tree has what was packed: %+v", p.Questions)
 	}
 }
 

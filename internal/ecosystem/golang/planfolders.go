@@ -43,6 +43,7 @@ func ownFolders(s *plan.Stage, src string, b *plan.Build) (folders []string, emb
 		w.todo = w.todo[1:]
 		w.visit(next)
 	}
+	w.unpacked(s)
 	return w.collapse(), w.embeds, len(w.seen) > 0
 }
 
@@ -54,6 +55,7 @@ type folderWalk struct {
 	seen        map[string]bool
 	embedded    []string // files and folders that are embedded
 	embeds      []embedded
+	packers     []plan.Evidence // imports of packages that read what a tool packs
 }
 
 func (w *folderWalk) visit(dir string) {
@@ -78,11 +80,36 @@ func (w *folderWalk) visit(dir string) {
 		w.embeds = append(w.embeds, embedded{path.Join(dir, e), at})
 	}
 	for _, imp := range p.Imports {
+		if at := p.ImportPos[imp]; packs(imp) && len(at) > 0 {
+			w.packers = append(w.packers, plan.Evidence{File: path.Clean(at[0].Filename), Line: at[0].Line, Rule: "imports " + imp})
+		}
 		if rel, own := strings.CutPrefix(imp, w.module+"/"); own {
 			w.todo = append(w.todo, rel)
 		} else if imp == w.module {
 			w.todo = append(w.todo, ".")
 		}
+	}
+}
+
+// packs tells whether a package reads files that a tool of its own compiles into a program beforehand; what was not packed it looks for on the
+// disk, so the program compiles without, and lacks them where it runs.
+func packs(imported string) bool {
+	return slices.ContainsFunc([]string{"github.com/gobuffalo/packr", "github.com/GeertJohan/go.rice", "github.com/markbates/pkger"}, func(p string) bool {
+		return imported == p || strings.HasPrefix(imported, p+"/")
+	})
+}
+
+// unpacked asks for what such a tool has to do, where the tree does not have what it writes.
+func (w *folderWalk) unpacked(s *plan.Stage) {
+	written := slices.ContainsFunc(w.tree.Below(w.src), func(f string) bool {
+		base := path.Base(f)
+		return strings.HasSuffix(base, "-packr.go") || base == "rice-box.go" || base == "pkged.go"
+	})
+	if len(w.packers) > 0 && !written {
+		s.Notes.Ask(plan.Question{
+			About: "components", Main: true, Looked: w.packers,
+			Ask: "files are packed into the program by a tool that is run before it is compiled, which is not followed; which command does that?",
+		})
 	}
 }
 

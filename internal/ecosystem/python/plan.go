@@ -37,6 +37,9 @@ func (p planner) command(words []string) (bool, error) {
 		return true, nil
 	}
 	name, rest := path.Base(words[0]), words[1:]
+	if o, _ := p.Files.Lookup(plan.Abs(p.c.Dir, words[0])); o.Kind == plan.Network && strings.HasSuffix(o.Ref, "/uv/install.sh") {
+		return true, nil // uv's own installer: what it brings is pinned here
+	}
 	switch {
 	case strings.TrimRight(name, "0123456789.") == "pip":
 		return true, p.pip(p.environmentOf(words[0]), rest)
@@ -228,7 +231,7 @@ func (p planner) plain(words []string) *plan.Build {
 	for _, made := range p.Files.Inside(p.c.Dir) {
 		// A folder that the image makes is not in the source, and what runs may write to it.
 		c.Args = []string{"mkdir", "-p", strings.TrimPrefix(made.At, p.c.Dir+"/")}
-		if made.Origin.Kind == plan.Empty && path.Ext(made.At) == "" && !slices.ContainsFunc(b.Commands, func(o plan.Command) bool { return slices.Equal(o.Args, c.Args) }) {
+		if made.Origin.Kind == plan.Empty && made.Origin.Text == "" && path.Ext(made.At) == "" && !slices.ContainsFunc(b.Commands, func(o plan.Command) bool { return slices.Equal(o.Args, c.Args) }) {
 			b.Commands = append(b.Commands, c)
 		}
 	}

@@ -24,6 +24,9 @@ func (p planner) django(rest, words []string, project string) (bool, error) {
 		return false, nil
 	}
 	switch rest[0] {
+	case "compilescss", "compress": // they write beside their sources or into STATIC_ROOT, where what is collected has it
+		p.plain(words)
+		return true, nil
 	case "collectstatic":
 		return true, p.collectStatic(words, project)
 	case "compilemessages":

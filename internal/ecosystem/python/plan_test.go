@@ -360,3 +360,18 @@ func TestPlanSystemPackages(t *testing.T) {
 		t.Errorf("the gathered assets are not in the layout: %v", p.Recipe.Package.Layout)
 	}
 }
+
+// Published packages that an image installs are an environment of nothing of the source; uv's own installer is no part of the service.
+func TestPlanPublishedPackagesAlone(t *testing.T) {
+	t.Parallel()
+	p := planned(t, "Dockerfile", "FROM python:3.13\nADD https://tool.example/uv/install.sh /uv.sh\nRUN sh /uv.sh && /uv.sh && pip install notifier==1.6.0\nCOPY app.py /app/\nCMD [\"python\", \"/app/app.py\"]\n", "app.py", "")
+	for _, q := range p.Questions {
+		if q.Main || q.About == "components" {
+			t.Errorf("asked: %+v", q)
+		}
+	}
+	want := map[string]any{"install": []string{"notifier==1.6.0"}, "venv": "/usr/local"}
+	if diff := cmp.Diff(want, p.Recipe.Components["env"].Options); diff != "" || len(p.Recipe.Components["env"].Src) > 0 {
+		t.Errorf("%s %+v", diff, p.Recipe.Components)
+	}
+}
