@@ -172,9 +172,14 @@ func (m *makefile) expandWithin(left *int, text string, over map[string]string, 
 	return b.String()
 }
 
-// shell is what a function call of make's gives that asks a checkout for its tag, by itself or by a script of the tree; any other gives nothing
-// that is known.
+// shell is what a function call of make's gives that asks a checkout for its tag, by itself or by a script of the tree, or a file of the tree for
+// what it says; any other gives nothing that is known.
 func (m *makefile) shell(command string) string {
+	if file, ok := strings.CutPrefix(command, "cat "); ok && m.stage != nil {
+		if _, ours := m.stage.SourceOf(Abs(m.dir, file)); ours {
+			return m.stage.output(command, m.dir, Command{Evidence: Evidence{File: m.name}})
+		}
+	}
 	if script, _, _ := strings.Cut(command, " "); m.stage != nil && m.tag != "" && strings.Contains(script, "/") {
 		if _, ours := m.stage.SourceOf(Abs(m.dir, script)); ours {
 			return m.stage.output(command, m.dir, Command{Evidence: Evidence{File: m.name}})

@@ -23,9 +23,10 @@ func TestWrittenFiles(t *testing.T) {
 		"read back":       "RUN echo made >name\nRUN bake $(cat name)",
 		"which machine":   `RUN case "$(uname -m)/$(dpkg --print-architecture)/$(apk --print-arch)" in x86_64/amd64/x86_64) bake made;; *) exit 1;; esac`,
 		"no value":        `RUN set -eux -o nounset; set -u; echo "$NOTHING"; bake made`,
+		"make's shell":    "RUN make -f ops/Makefile",
 		"a link":          "RUN mkdir x && bake x/made && ln -s x y && ln -s ../src/y /z && cp /z/made made",
 	} {
-		p := planned(t, "Dockerfile", "FROM debian AS build\nWORKDIR /src\nCOPY . .\n"+run+"\nFROM debian:trixie\nCOPY --from=build /src/made /app\nCMD [\"/app\"]\n", "a", "")
+		p := planned(t, "Dockerfile", "FROM debian AS build\nWORKDIR /src\nCOPY . .\n"+run+"\nFROM debian:trixie\nCOPY --from=build /src/made /app\nCMD [\"/app\"]\n", "a", "", "NAME", "made\n", "ops/Makefile", "N = $(shell cat NAME)\nall:\n\tbake $(N)\n")
 		if has := p.Recipe.Package.Layout["/app"]; !strings.HasSuffix(has, "made") || p.Uncertain() {
 			t.Errorf("%s: %q %+v", name, has, p.Questions)
 		}
