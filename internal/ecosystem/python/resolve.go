@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -17,7 +18,8 @@ type Provider interface {
 }
 
 // Resolver chooses versions that satisfy requirements: of each package the newest that the others allow, tried in the order
-// in which requirements name them. The same requirements, offers and preferences give the same choice.
+// in which requirements name them. What had no part in a conflict is not chosen anew for it (conflict-directed backjumping: Prosser 1993), which leaves out
+// no choice that is possible. The same requirements, offers and preferences give the same choice.
 type Resolver struct {
 	Provider    Provider
 	Environment Environment
@@ -32,6 +34,8 @@ const maxSteps = 20_000
 type ConflictError struct {
 	Name string   // the package that the search failed at last
 	Why  []string // the requirements on it, by whom
+	// among are the packages whose choice led to it: another choice of any other leads to it again.
+	among map[string]bool
 }
 
 func (e *ConflictError) Error() string {
@@ -119,13 +123,19 @@ func (s *search) solve(all []demand, chosen []choice) ([]choice, error) {
 		}
 		after := slices.Clone(chosen)
 		after[i] = c
-		return s.try(demands, after)
+		found, err := s.try(demands, after)
+		var conflict *ConflictError
+		if errors.As(err, &conflict) && conflict.among[c.Name] { // and so did who demands the extras
+			maps.Copy(conflict.among, s.conflict(all, c.Name).among)
+		}
+		return found, err
 	}
 	candidates, err := s.admitted(all, next.Name)
 	if err != nil {
 		return nil, err
 	}
-	var last error
+	failed := s.conflict(all, next.Name)
+	among := failed.among
 	for _, c := range candidates {
 		added := choice{c, next.Extras}
 		demands, err := s.demands(all, added)
@@ -134,22 +144,23 @@ func (s *search) solve(all []demand, chosen []choice) ([]choice, error) {
 		}
 		found, err := s.try(demands, append(slices.Clone(chosen), added))
 		var conflict *ConflictError
-		if err == nil || !errors.As(err, &conflict) {
+		if err == nil || !errors.As(err, &conflict) || !conflict.among[next.Name] {
 			return found, err
 		}
-		last = err
+		failed = conflict
+		maps.Copy(among, conflict.among)
 	}
-	if last == nil {
-		last = s.conflict(all, next.Name)
-	}
-	return nil, last
+	delete(among, next.Name)
+	return nil, &ConflictError{failed.Name, failed.Why, among}
 }
 
 // try goes on where no demand speaks against what is chosen.
 func (s *search) try(all []demand, chosen []choice) ([]choice, error) {
 	for _, c := range chosen {
 		if !s.satisfies(all, c.Candidate) {
-			return nil, s.conflict(all, c.Name)
+			conflict := s.conflict(all, c.Name)
+			conflict.among[c.Name] = true
+			return nil, conflict
 		}
 	}
 	return s.solve(all, chosen)
@@ -261,11 +272,15 @@ func (s *search) namesPre(all []demand, name string) bool {
 	return slices.ContainsFunc(s.on(all, name), Specifiers.NamesPre)
 }
 
+// conflict is that of the demands for a package. Those who have them led to it.
 func (s *search) conflict(all []demand, name string) *ConflictError {
-	e := &ConflictError{Name: name}
+	e := &ConflictError{Name: name, among: map[string]bool{}}
 	for _, d := range all {
 		if d.Name == name {
 			e.Why = append(e.Why, d.describe())
+			if by, _, chosen := strings.Cut(d.by, " "); chosen {
+				e.among[by] = true
+			}
 		}
 	}
 	for _, c := range s.Constraints {

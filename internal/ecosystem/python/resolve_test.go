@@ -119,6 +119,28 @@ func TestResolve(t *testing.T) {
 	}
 }
 
+// What has no part in a conflict is not chosen anew for it: that would be all choices of all that was chosen in between.
+func TestResolvePastOthers(t *testing.T) {
+	index := offers{"x 2": {"z<2"}, "x 1": {"z<3", "w[more]"}, "y 1": {"z>=2"}, "z 1": nil, "z 2": nil, "z 3": nil, "w 1": {"v<2; extra == 'more'"}, "v 1": nil, "v 2": nil, "no 1": {"x>=2", "y"}}
+	wanted, want := []string{"x"}, []string{"v 1", "w 1", "x 1", "y 1", "z 2"}
+	for i := range 20 {
+		name := fmt.Sprintf("a%02d", i)
+		for v := 1; v < 9; v++ {
+			index[fmt.Sprint(name, " ", v)] = nil
+		}
+		wanted, want = append(wanted, name), append(want, name+" 8")
+	}
+	slices.Sort(want)
+	r := python.Resolver{Provider: index, Environment: trixieEnv}
+	got, err := r.Resolve(t.Context(), requirements(t, append(wanted, "y")...))
+	if diff := cmp.Diff(strings.Join(want, ", "), chosen(got)); err != nil || diff != "" {
+		t.Error(err, diff)
+	}
+	if _, err := r.Resolve(t.Context(), requirements(t, append(wanted, "no")...)); err == nil || strings.Contains(err.Error(), "steps") {
+		t.Errorf("what is not possible: %v", err)
+	}
+}
+
 // TestResolveProperties compares the search with a walk over all choices: what it finds satisfies everything, and it finds
 // something wherever there is something.
 func TestResolveProperties(t *testing.T) {
