@@ -103,6 +103,16 @@ func TestPlan(t *testing.T) {
 			want:       recipe.Component{Ecosystem: "node", Src: []string{"**", "!node_modules"}, Build: []string{"npm run build"}, Output: map[string]string{"dist": "dist"}},
 			toolchains: map[string]string{"node": "24", "npm": "11"},
 		},
+		"written outside by Angular, in the configuration that is built": {
+			files: []string{
+				"Dockerfile", "FROM node:24 AS build\nCOPY ui /w/ui\nWORKDIR /w/ui\nRUN corepack enable && pnpm install\nRUN ./node_modules/.bin/ng build --configuration production\nFROM scratch\nCOPY --from=build /w/app/static/ /web/\n",
+				"ui/package.json", `{"packageManager":"pnpm@10.1.0"}`, "ui/pnpm-lock.yaml", emptyPnpmLock,
+				"ui/angular.json", `{"projects":{"ui":{"architect":{"build":{"options":{"outputPath":{"base":"dist/ui"}},"configurations":{"production":{"outputPath":"../app/static/"}}}}}}}`,
+			},
+			component:  "ui",
+			want:       recipe.Component{Ecosystem: "node", Dir: "ui", Src: []string{"ui", "!ui/node_modules"}, Build: []string{"./node_modules/.bin/ng build --configuration production"}, Output: map[string]string{"static": "../app/static"}},
+			toolchains: map[string]string{"node": "24", "pnpm": "10.1.0"},
+		},
 		"built before the image, by a script that calls Vite with a configuration elsewhere": {
 			files: []string{
 				"Dockerfile", "FROM node:22-slim\nWORKDIR /app\nCOPY package.json package-lock.json ./\nRUN npm ci --omit=dev\nCOPY . .\nCMD [\"node\", \"server.js\"]\n",

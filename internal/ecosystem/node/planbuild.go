@@ -485,6 +485,7 @@ func (p planner) outputs(b *plan.Build, text, dir string) {
 		return
 	}
 	p.vite(b, text, dir)
+	p.angular(b, text, dir)
 }
 
 var (
