@@ -114,3 +114,22 @@ CMD ["/x"]
 		}
 	}
 }
+
+// Each address of one download is named, and so is a package file.
+func TestDownloadsOfOneCommand(t *testing.T) {
+	t.Parallel()
+	p := planned(t, "Dockerfile", "FROM debian\nWORKDIR /app\nRUN curl --fail --remote-name-all https://files.example/a.txt https://files.example/b.txt && curl -fsSLO https://files.example/c.deb && dpkg --install ./c.deb\nCOPY run .\nCMD [\"/app/run\"]\n", "run", "")
+	var said []string
+	for _, r := range p.Remarks {
+		if strings.HasPrefix(r.Text, "the upstream's image ") {
+			said = append(said, strings.TrimPrefix(r.Text, "the upstream's image "))
+		}
+	}
+	want := []string{"downloads https://files.example/a.txt", "downloads https://files.example/b.txt", "downloads https://files.example/c.deb", "installs the package file ./c.deb"}
+	if diff := cmp.Diff(want, said); diff != "" {
+		t.Error(diff)
+	}
+	if p.Recipe.Package.Layout["/app/b.txt"] != "downloads:app/b.txt" {
+		t.Errorf("the layout is %v", p.Recipe.Package.Layout)
+	}
+}

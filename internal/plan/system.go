@@ -69,7 +69,7 @@ func (system) Recognise(c Command, s *Stage) (bool, error) {
 	case "sed":
 		edited(c, s)
 	case "uname", "arch", "dpkg":
-		platformOf(c, name)
+		platformOf(c, name, s)
 	case "usermod", "groupmod", "truncate", "ldconfig", "update-ca-certificates",
 		"dpkg-reconfigure", "locale-gen", "true", "false", "ls", "echo", "which", "id", "find", "grep", "tr", "cut", "date",
 		"setcap", "strip", "upx", "sleep", "head", "tail", "xargs", "sort", "mktemp", "file", "du", "df", "update-alternatives",
@@ -96,8 +96,8 @@ func edited(c Command, s *Stage) {
 	}
 }
 
-// platformOf answers which machine it is.
-func platformOf(c Command, name string) {
+// platformOf answers which machine it is, and notes the package files that dpkg installs.
+func platformOf(c Command, name string, s *Stage) {
 	asked := strings.Join(c.Args[1:], " ")
 	switch {
 	case name == "arch", name == "uname" && (asked == "-m" || asked == "-p" || asked == "-i" || asked == "--machine"):
@@ -106,6 +106,12 @@ func platformOf(c Command, name string) {
 		c.Print("Linux\n")
 	case name == "dpkg" && asked == "--print-architecture":
 		c.Print("amd64\n")
+	case name == "dpkg":
+		for _, a := range c.Args[1:] {
+			if strings.HasSuffix(a, ".deb") {
+				s.Notes.Remark("the upstream's image installs the package file "+a, c.Evidence)
+			}
+		}
 	}
 }
 
@@ -357,30 +363,36 @@ func runRest(c Command, s *Stage) error {
 
 // download notes what curl and wget fetch, and where it stands then.
 func download(c Command, s *Stage) {
-	var url, to, dir string
+	var urls []string
+	var to, dir string
 	named := path.Base(c.Args[0]) == "wget" // it takes the URL's last part for the file's name
 	for i, a := range c.Args {
 		switch {
-		case strings.Contains(a, "://") && url == "":
-			url = a
+		case strings.Contains(a, "://") && !strings.HasPrefix(a, "-"):
+			urls = append(urls, a)
 		case (a == "-P" || a == "--directory-prefix" || a == "--output-dir") && i+1 < len(c.Args):
 			dir = c.Args[i+1]
-		case path.Base(c.Args[0]) == "curl" && (a == "--remote-name" || len(a) > 1 && a[0] == '-' && a[1] != '-' && strings.Contains(a, "O")):
+		case path.Base(c.Args[0]) == "curl" && (a == "--remote-name" || a == "--remote-name-all" || len(a) > 1 && a[0] == '-' && a[1] != '-' && strings.Contains(a, "O")):
 			named = true
 		case (a == "-o" || a == "--output" || a == "-O" && path.Base(c.Args[0]) == "wget" || a == "--output-document") && i+1 < len(c.Args):
 			to = c.Args[i+1]
 		}
 	}
-	if url == "" || strings.Contains(url, "://localhost") || strings.Contains(url, "://127.0.0.1") {
-		return
-	}
-	s.Notes.Remark("the upstream's image downloads "+url, c.Evidence)
-	s.downloads = append(slices.Clone(s.downloads), url)
-	if to == "" && named {
-		to, _, _ = strings.Cut(path.Base(url), "?")
-	}
-	if to != "" && to != "-" {
-		s.Files.Place(Abs(Abs(c.Dir, dir), to), Origin{Kind: Network, Ref: url}, c.Evidence)
+	for i, url := range urls {
+		if strings.Contains(url, "://localhost") || strings.Contains(url, "://127.0.0.1") {
+			continue
+		}
+		s.Notes.Remark("the upstream's image downloads "+url, c.Evidence)
+		s.downloads = append(slices.Clone(s.downloads), url)
+		at := to
+		if (to == "" || i > 0) && named {
+			at, _, _ = strings.Cut(path.Base(url), "?")
+		} else if i > 0 {
+			continue // it is printed
+		}
+		if at != "" && at != "-" {
+			s.Files.Place(Abs(Abs(c.Dir, dir), at), Origin{Kind: Network, Ref: url}, c.Evidence)
+		}
 	}
 }
 
