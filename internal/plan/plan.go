@@ -63,6 +63,7 @@ type Remark struct {
 
 // Ask adds a question, once.
 func (n *Notes) Ask(q Question) {
+	q.Looked = slices.DeleteFunc(slices.Clone(q.Looked), func(e Evidence) bool { return e == Evidence{} }) // of a checkout, say
 	if !slices.ContainsFunc(n.Questions, func(o Question) bool { return o.About == q.About && o.Ask == q.Ask }) {
 		n.Questions = append(n.Questions, q)
 	}

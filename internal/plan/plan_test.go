@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -85,6 +86,19 @@ func TestCrossTools(t *testing.T) {
 	p, err = plan.New(tree("Dockerfile", strings.Replace(image, "bake made", "unknown", 1)), plan.Options{Recognisers: []plan.Recogniser{baker{}}})
 	if err != nil || !p.Uncertain() {
 		t.Errorf("what nothing makes is taken for the helpers': %v %+v", err, p)
+	}
+}
+
+// What could not be followed is told with the command that it is about, not with all that led there.
+func TestWhatIsNotFollowedIsToldOnce(t *testing.T) {
+	t.Parallel()
+	p, err := plan.New(tree("Dockerfile", "FROM scratch\nCMD [\"/x\"]\n", "Makefile", "image: parts\n\t$(MAKE) image\nparts:\n\tdocker build .\n"), plan.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(p.Remarks, func(r plan.Remark) bool { return strings.Contains(r.Text, "was not followed") })
+	if i < 0 || len(p.Remarks[i].Text) > 200 {
+		t.Errorf("%+v", p.Remarks)
 	}
 }
 

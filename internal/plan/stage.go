@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -381,7 +382,10 @@ func (s *Stage) recognise(c Command) error {
 	for _, r := range s.recognisers {
 		known, err := r.Recognise(c, s)
 		if err != nil {
-			return fmt.Errorf("%s: %s: %w", c.Evidence, strings.Join(c.Args, " "), err)
+			if errors.As(err, new(commandError)) { // of a command that this one calls: it says where
+				return err
+			}
+			return commandError{fmt.Errorf("%s: %s: %w", c.Evidence, short(strings.Join(c.Args, " ")), err)}
 		}
 		if known {
 			return nil
@@ -390,6 +394,11 @@ func (s *Stage) recognise(c Command) error {
 	s.Unrecognised = append(s.Unrecognised, c)
 	return nil
 }
+
+// commandError is a command that could not be followed, and where it is.
+type commandError struct{ error }
+
+func (e commandError) Unwrap() error { return e.error }
 
 // maxCommands is how many commands a plan looks at, of all stages and the scripts that they call.
 const maxCommands = 20000
