@@ -341,6 +341,9 @@ func (a *assembly) port(c *composed) int {
 		return 0
 	}
 	port := ports[0]
+	if i := slices.IndexFunc(ports, func(p int) bool { return !otherProtocol(p) }); i > 0 && port == a.stage.Config.Ports[0] {
+		port = ports[i]
+	}
 	e := a.stage.Config.Evidence[fmt.Sprint("port ", port)]
 	a.prove("package.processes.port", e)
 	if port >= 1024 {
@@ -356,6 +359,13 @@ func (a *assembly) port(c *composed) int {
 	}
 	a.Notes.Remark(fmt.Sprintf("the image listens on port %d, which an ordinary user may in a container alone; headwater run gives it a network of its own", port), e)
 	return port
+}
+
+// otherProtocol tells whether a port, or one of those that stand in for it where an ordinary user listens, is by agreement another protocol's than HTTP: files,
+// shells, names, mail, directories (IANA, "Service Name and Transport Protocol Port Number Registry").
+func otherProtocol(port int) bool {
+	known := []int{21, 22, 23, 25, 53, 110, 143, 389, 465, 587, 636, 853, 993, 995}
+	return slices.Contains(known, port) || port > 1000 && slices.Contains(known, port-1000) || port == 2222
 }
 
 // healthPort is the port that the image's health check asks, 0 if it has none.

@@ -262,6 +262,17 @@ func TestPrivilegedPort(t *testing.T) {
 	}
 }
 
+// Of several ports that an image names, the first that is no other protocol's by agreement is the one that is asked; of one alone, that one.
+func TestPortOfPages(t *testing.T) {
+	t.Parallel()
+	for ports, want := range map[string]int{"1025/tcp 1110/tcp 8025/tcp": 8025, "22 3000": 3000, "1025": 1025, "3000 2222": 3000} {
+		p := planned(t, "Dockerfile", "FROM debian\nCOPY run /run.sh\nCMD [\"/run.sh\"]\nEXPOSE "+ports+"\n", "run", "")
+		if got := p.Recipe.Package.Processes["server"].Port; got != want {
+			t.Errorf("%s: %d", ports, got)
+		}
+	}
+}
+
 // Where no health check asks for a path, a route that is named for it is taken: what is ready before what lives, as it is mounted.
 func TestHealthRoute(t *testing.T) {
 	t.Parallel()

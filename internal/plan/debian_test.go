@@ -26,6 +26,7 @@ func TestRuntimeRoot(t *testing.T) {
 		{"alpine:3.21", "apk add --no-cache ca-certificates tzdata libpq su-exec tini icu-libs", recipe.Root{Suites: trixie, Packages: []string{"ca-certificates", "libicu76", "libpq5", "tzdata"}}, ""},
 		{"alpine", "apk add --no-cache --virtual .build build-base && apk add bash && apk del .build", recipe.Root{Suites: trixie, Packages: []string{"bash"}}, ""},
 		{"alpine", "apk add py3-yaml font-inter", recipe.Root{Suites: trixie, Packages: []string{"fonts-inter", "python3-yaml"}}, ""},
+		{"alpine", "apk add openssh-client-default sshpass mpv libwebpmux", recipe.Root{Suites: trixie, Packages: []string{"libwebpmux3", "mpv", "openssh-client", "sshpass"}}, ""},
 		{"alpine", "apk add some-odd-thing", recipe.Root{Suites: trixie, Packages: []string{}}, "roots"},
 		{"python:3.13.7-slim-trixie", "true", recipe.Root{Suites: trixie, Packages: []string{"ca-certificates", "python3", "tzdata"}}, ""},
 		{"docker.io/library/python:3.11-alpine", "apk add libmagic", recipe.Root{Suites: []string{"bookworm", "bookworm-security"}, Packages: []string{"ca-certificates", "libmagic1", "python3", "tzdata"}}, ""},
@@ -49,6 +50,15 @@ func TestRuntimeRoot(t *testing.T) {
 				t.Errorf("%+v", p.Questions)
 			}
 		})
+	}
+}
+
+// What an image takes out of another, and what Debian has in a package, is that package.
+func TestFilesOfPackages(t *testing.T) {
+	t.Parallel()
+	p := planned(t, "Dockerfile", "FROM alpine AS files\nRUN apk add ca-certificates mailcap\nFROM busybox\nCOPY --from=files /etc/mime.types /etc/ca-certificates.conf /etc/\nCOPY run /run.sh\nENTRYPOINT [\"/run.sh\"]\n", "run", "")
+	if diff := cmp.Diff([]string{"ca-certificates", "media-types"}, p.Recipe.Roots["runtime"].Packages); diff != "" || about(p, "package.layout") {
+		t.Error(diff, p.Questions)
 	}
 }
 

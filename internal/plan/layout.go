@@ -174,8 +174,10 @@ func debianHas(at string) (name string, ok bool) {
 		}
 	}
 	switch {
-	case within("/etc/ssl", at), within("/etc/ca-certificates", at), within("/usr/share/ca-certificates", at):
+	case within("/etc/ssl", at), within("/etc/ca-certificates", at), within("/usr/share/ca-certificates", at), at == "/etc/ca-certificates.conf":
 		return "ca-certificates", true
+	case at == "/etc/mime.types":
+		return "media-types", true
 	case within("/usr/share/zoneinfo", at), strings.HasSuffix(at, "/zoneinfo.zip"):
 		return "tzdata", true
 	}
