@@ -359,6 +359,7 @@ func (c *chooser) follow(name string, data []byte, target string, args map[strin
 	if err != nil || s == nil {
 		return nil, err
 	}
+	s.leave()
 	x := &candidate{image: f, target: s, notes: sh.Notes, wanted: target, args: args}
 	x.builds = builtFor(s)
 	return x, nil

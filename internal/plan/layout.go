@@ -67,6 +67,9 @@ func (a *assembly) settle(placements []Placement) map[string]Placement {
 		placed[p.At] = p
 	}
 	for _, p := range placements {
+		if rewritten(placements, p) {
+			continue
+		}
 		p.At = realPath(p.At)
 		for _, at := range slices.Sorted(maps.Keys(placed)) { // what is copied over something that stood inside
 			old := placed[at]
@@ -84,6 +87,18 @@ func (a *assembly) settle(placements []Placement) map[string]Placement {
 		}
 	}
 	return placed
+}
+
+// rewritten tells whether something of the source stands in what a build leaves of its folder, where it was before the build: that has it.
+func rewritten(placements []Placement, p Placement) bool {
+	return p.Origin.Kind == Source && slices.ContainsFunc(placements, func(q Placement) bool {
+		b := q.Origin.Build
+		if b == nil || !b.Rewrites || q.Origin.Path != b.Dir || !within(q.At, p.At) {
+			return false
+		}
+		before, _ := b.Before.Lookup(path.Join(b.Dir, relative(q.At, p.At)))
+		return before == p.Origin
+	})
 }
 
 // there tells whether the very same file of the source stands there already, within a folder that was copied as a whole.

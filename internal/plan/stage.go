@@ -315,6 +315,16 @@ func (s *Stage) Copy(from *Stage, src, dst string, e Evidence) bool {
 	return true
 }
 
+// leave has the folders of a stage's builds hold what these leave there, where they may have written anything: that ships with the source, which is
+// still what is read.
+func (s *Stage) leave() {
+	for _, b := range s.AllBuilds() {
+		if b.Rewrites && !rootFolder(b.Dir) {
+			s.Files.PlaceBelow(b.Dir, Origin{Kind: Product, Path: b.Dir, Build: b}, b.Evidence[0])
+		}
+	}
+}
+
 // rewriter is the build that may have written into a folder of the source, nil if none has.
 func (s *Stage) rewriter(folder string) *Build {
 	if o, _ := s.Files.Lookup(folder); o.Kind != Source || !s.Tree.HasDir(o.Path) {
