@@ -32,7 +32,7 @@
 //	folder             absolute path of the component's folder at run time, where at does not say it: the source's top has no
 //	                   place there, or another
 //	requirements       pip's requirements files, relative to the component's folder; no lock file is read then unless lock
-//	                   names one
+//	                   names one. A Pipfile.lock is one that pins all: the packages of its "default"
 //	constraints        pip's constraints files
 //	install            what else is installed, as pip's arguments write it: [gunicorn==23.0, ./packages/core, -e ., --no-deps .];
 //	                   folders are seen from the component's
@@ -76,7 +76,7 @@
 //
 // # What is not supported
 //
-// Archives in the source; parts in Rust of packages of the source; crates from git repositories; Pipfile.lock; poetry.lock before
+// Archives in the source; parts in Rust of packages of the source; crates from git repositories; pdm.lock; poetry.lock before
 // lock-version 1.1; uv's extra-build-dependencies and no-build-isolation, and Poetry's build-constraints: an sdist that needs them
 // is helped by build-requires and build-constraints. The interpreter must be 3.11 or later.
 package python

@@ -58,7 +58,7 @@ func (p planner) command(words []string) (bool, error) {
 	case "virtualenv":
 		p.venv(rest)
 	case "pipenv":
-		return true, p.pipenv()
+		return true, p.pipenv(rest)
 	case "mkdocs":
 		return true, p.mkdocs(rest, words)
 	case "pip-sync":
@@ -104,15 +104,6 @@ func (p planner) pipx(words []string) error {
 func (p planner) unknown(tool string) bool {
 	p.Notes.Ask(plan.Question{About: "components", Ask: tool + " is not followed: " + p.c.Text() + "; what does it install?", Looked: []plan.Evidence{p.c.Evidence}})
 	return true
-}
-
-// pipenv has a lock of its own format, which no lock here reads.
-func (p planner) pipenv() error {
-	p.Notes.Ask(plan.Question{
-		About: "components", Ask: "the service is installed by Pipenv (" + p.c.Text() + "), whose Pipfile.lock is not read; write a requirements file of it and name that",
-		Looked: []plan.Evidence{p.c.Evidence}, Main: slices.Contains(p.c.Args, "install") || slices.Contains(p.c.Args, "sync"),
-	})
-	return nil
 }
 
 // python looks at a call of the interpreter.

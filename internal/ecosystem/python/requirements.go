@@ -63,6 +63,9 @@ func (r *requirementsReader) file(name string, bounds bool) error {
 	if err != nil {
 		return err
 	}
+	if path.Base(name) == pipfileName {
+		return r.pipfile(name, data, bounds)
+	}
 	text := strings.TrimPrefix(string(data), "\ufeff")
 	number, start, joined := 0, 0, ""
 	for line := range strings.SplitSeq(text, "\n") {
