@@ -44,8 +44,34 @@ func findCompose(t *Tree, x *candidate, notes *Notes) *composed {
 	}
 	if bestSure > 0 {
 		notes.Remark(fmt.Sprintf("what runs is taken from %s, since no other compose file starts the image; %s", best.file.name, Aside(best.file.name)), Evidence{File: best.file.name})
+		return best
+	}
+	for _, f := range files {
+		if list := f.besides(); len(list) > 0 && Aside(f.name) != forTests {
+			notes.Ask(Question{
+				About: "services", Looked: []Evidence{f.evidence(list[0], "")},
+				Ask: fmt.Sprintf("%s starts %s, and nothing of the tree's: the service is worked on with that; does it need it, and which variables tell it where it is?", f.name, strings.Join(list, ", ")),
+			})
+			break
+		}
 	}
 	return best
+}
+
+// besides are the services of a compose file that starts nothing else than what services need.
+func (c *composeFile) besides() []string {
+	known := false
+	for _, s := range c.Services {
+		if s.Image == "" || kindOfService(s.Image) == "" {
+			return nil
+		}
+		_, _, ok := service.ImageOf(repository(s.Image))
+		known = known || ok
+	}
+	if !known {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(c.Services))
 }
 
 // uses are the services that are the image, and how sure that is, 0 if there are none.

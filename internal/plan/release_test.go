@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -116,6 +117,22 @@ func TestVersionOutOfAPipeline(t *testing.T) {
 		}
 		if _, got, _ := strings.Cut(p.Recipe.Package.Layout["/app"], ":"); got != "v-1.2.3" {
 			t.Errorf("%s: got %q; %+v", name, got, p.Questions)
+		}
+	}
+}
+
+// A compose file that starts databases alone is there to work on the service with: what the service needs, and not by which variables.
+func TestComposeOfDatabases(t *testing.T) {
+	t.Parallel()
+	image := main("serve") + "EXPOSE 8080\n"
+	for compose, asks := range map[string]bool{
+		"services: {db: {image: postgres, ports: ['5432:5432']}, cache: {image: 'redis:8'}}\n": true,
+		"services: {mail: {image: axllent/mailpit}}\n":                                         false,
+		"services: {db: {image: postgres}, other: {build: other}}\n":                           false,
+	} {
+		p := planned(t, "Dockerfile", image, "compose.yml", compose)
+		if got := slices.ContainsFunc(p.Questions, func(q plan.Question) bool { return q.About == "services" && strings.Contains(q.Ask, "cache, db") }); got != asks {
+			t.Errorf("%s: %+v", compose, p.Questions)
 		}
 	}
 }

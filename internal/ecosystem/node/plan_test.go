@@ -254,6 +254,24 @@ func TestPlanService(t *testing.T) {
 	}
 }
 
+// The manager that starts a service is the one that built it, whatever the newest is that the image installs.
+func TestPlanStartedByItsManager(t *testing.T) {
+	p := planned(t,
+		"Dockerfile", "FROM node:22 AS build\nWORKDIR /app\nCOPY . .\nRUN npm install -g pnpm && pnpm install && pnpm build\nFROM node:22\nRUN npm install -g pnpm\nWORKDIR /app\nCOPY --from=build /app ./\nCMD [\"pnpm\", \"start\"]\n",
+		"package.json", `{"engines":{"pnpm":"^9.0.0"},"scripts":{"build":"tool","start":"node dist"}}`, "pnpm-lock.yaml", emptyPnpmLock)
+	if diff := cmp.Diff(map[string]string{"node": "22", "pnpm": "^9.0.0"}, p.Recipe.Toolchains); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"/usr/local/bin/pnpm", "start"}, p.Recipe.Package.Command); diff != "" {
+		t.Error(diff)
+	}
+	for _, q := range p.Questions {
+		if strings.HasPrefix(q.About, "toolchains") || q.About == "package.layout" {
+			t.Errorf("%+v", q)
+		}
+	}
+}
+
 // The toolchain that a service runs on needs none of what the service does.
 func TestPlanShippedToolchain(t *testing.T) {
 	p := planned(t,

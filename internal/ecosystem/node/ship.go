@@ -38,12 +38,7 @@ func (r Recogniser) Ship(s *plan.Stage) {
 		if name == "" {
 			name = tool
 		}
-		f, ok := p.project(s.Dir)
-		if !ok {
-			f.folder = "."
-			p.findLock(&f)
-		}
-		manager, known := p.managerVersion(name, f, version)
+		manager, known := p.starter(s, name, version)
 		if known {
 			b.Toolchains[name] = manager
 		}
@@ -58,6 +53,21 @@ func (r Recogniser) Ship(s *plan.Stage) {
 		}
 		s.Files.Place("/usr/local/bin/"+tool, plan.Origin{Kind: plan.Link, Path: globalDir + "/" + file}, version.Evidence)
 	}
+}
+
+// starter is the version of a manager that starts the service: the one that built it, else what the project's files say.
+func (p planner) starter(s *plan.Stage, name string, node plan.Version) (plan.Version, bool) {
+	for _, at := range s.Files.Placements() {
+		if b := at.Origin.Build; b != nil && b.Ecosystem == "node" && b.Toolchains[name].Value != "" {
+			return b.Toolchains[name], true
+		}
+	}
+	f, ok := p.project(s.Dir)
+	if !ok {
+		f.folder = "."
+		p.findLock(&f)
+	}
+	return p.managerVersion(name, f, node)
 }
 
 // started is the manager that an image is started with, "" if with none.
