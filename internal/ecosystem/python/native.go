@@ -69,7 +69,7 @@ func nativeTable() map[string]native {
 		"ruamel-yaml-clib":     {},
 		"tokenizers":           {rust: true, cxx: true},
 		"uvloop":               {build: []string{"autoconf", "automake", "libtool", "make"}},
-		"uwsgi":                {sdist: true, embeds: true},
+		"uwsgi":                {sdist: true, embeds: true, build: []string{"libcrypt-dev"}, run: []string{"libcrypt1"}},
 		"watchfiles":           {rust: true},
 		"xmlsec":               {build: []string{"libxml2-dev", "libxmlsec1-dev", "libxmlsec1-openssl", "libltdl-dev", "libssl-dev", "pkgconf"}, run: []string{"libxmlsec1-openssl", "libxml2", "libltdl7"}},
 		"zstandard":            {build: []string{"libzstd-dev"}, run: []string{"libzstd1"}},

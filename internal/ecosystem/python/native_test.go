@@ -20,7 +20,7 @@ func TestSystemPackages(t *testing.T) {
 		"lxml":         {[]string{"gcc", "libc6-dev", "libxml2-dev", "libxslt1-dev", "zlib1g-dev"}, []string{"libxml2", "libxslt1.1", "zlib1g"}},
 		"cryptography": {[]string{"cargo", "gcc", "libc6-dev", "libffi-dev", "libssl-dev", "pkgconf"}, []string{"libssl3t64"}},
 		"PyICU":        {[]string{"g++", "gcc", "libc6-dev", "libicu-dev", "pkgconf"}, []string{"libicu76"}},
-		"uwsgi":        {[]string{"gcc", "libc6-dev"}, nil},
+		"uwsgi":        {[]string{"gcc", "libc6-dev", "libcrypt-dev"}, []string{"libcrypt1"}},
 		"not-known":    {[]string{"gcc", "libc6-dev"}, nil},
 	} {
 		build, run := python.SystemPackages([]string{name, name})
