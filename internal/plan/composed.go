@@ -206,7 +206,13 @@ func (a *assembly) services(c *composed) {
 		}
 	}
 	for _, d := range found {
-		d.settle(a.recipe.Services[ComponentName(d.host)].Env)
+		env := a.recipe.Services[ComponentName(d.host)].Env
+		if d.settle(env); len(env) == 0 {
+			a.Notes.Ask(Question{
+				About: "services." + ComponentName(d.host) + ".env", Looked: []Evidence{c.file.evidence(d.host, "")},
+				Ask: fmt.Sprintf("nothing that the compose file sets says where the service finds %s, a %s; by which variables is it told?", d.host, d.facts.Title),
+			})
+		}
 	}
 }
 

@@ -58,6 +58,18 @@ func (a *assembly) command() {
 	a.bare = len(a.stage.Config.Entrypoint) == 0 || len(a.withoutInit(a.stage.Config.Entrypoint, Evidence{})) == 0
 }
 
+// own are the arguments of an entry point that starts the same program as the image's own, and nothing else.
+func (a *assembly) own(entry []string) (args []string, ok bool) {
+	if len(entry) == 3 && path.Base(entry[0]) == "sh" && entry[1] == "-c" && !strings.ContainsAny(entry[2], "$`|&;<>()*?[]{}'\"\\\n#~") {
+		entry = strings.Fields(strings.TrimPrefix(entry[2], "exec "))
+	}
+	own := a.recipe.Package.Command
+	if len(own) == 0 || len(entry) < len(own) || a.program(entry[0]) != own[0] || !slices.Equal(entry[1:len(own)], own[1:]) {
+		return nil, false
+	}
+	return slices.Clone(entry[len(own):]), true
+}
+
 // withoutInit leaves out a program that only starts another.
 func (a *assembly) withoutInit(entry []string, e Evidence) []string {
 	if len(entry) == 0 || !initProgram(entry[0]) {
@@ -218,7 +230,9 @@ func (a *assembly) processes(c *composed) {
 	for _, name := range c.ours {
 		s := c.file.Services[name]
 		own := c.file.evidence(name, "")
-		if len(s.Entrypoint) > 0 {
+		if args, same := a.own(s.Entrypoint); same {
+			s.Command = append(args, s.Command...)
+		} else if len(s.Entrypoint) > 0 {
 			a.Notes.Remark(fmt.Sprintf("the compose file starts its service %s by another entry point (%s), which is left out", name, strings.Join(s.Entrypoint, " ")), own)
 			continue
 		}

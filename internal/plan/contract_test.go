@@ -199,6 +199,23 @@ services:
 	}
 }
 
+// A compose file may start the image's own program by an entry point with arguments; where it does not say how a service is found, that is asked.
+func TestOwnProgramAsEntryPoint(t *testing.T) {
+	t.Parallel()
+	for entry, want := range map[string][]string{
+		"/bin/sh -c './run --create=true'": {"--create=true"}, "[/app/run, serve]": {"serve"}, "/bin/sh -c './wait && ./run'": {}, "other --x": {},
+	} {
+		p := planned(t, "Dockerfile", "FROM debian\nWORKDIR /app\nCOPY run /app/run\nENTRYPOINT [\"/app/run\"]\nEXPOSE 8080\n", "run", "",
+			"compose.yml", "services:\n  app: {build: ., entrypoint: "+entry+", ports: ['8080:8080'], depends_on: [db]}\n  db: {image: 'mysql:8', environment: {MYSQL_ROOT_PASSWORD: a}}\n")
+		if diff := cmp.Diff(map[string]recipe.Process{"app": {Args: want, Port: 8080}}, p.Recipe.Package.Processes); diff != "" {
+			t.Errorf("%s: %s", entry, diff)
+		}
+		if !about(p, "services.db.env") {
+			t.Errorf("%+v", p.Questions)
+		}
+	}
+}
+
 // Each way of saying what is started, as whom, and where.
 func TestStartAndUser(t *testing.T) {
 	t.Parallel()
