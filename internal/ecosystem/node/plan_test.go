@@ -286,6 +286,24 @@ func TestPlanShippedToolchain(t *testing.T) {
 	}
 }
 
+// What a script of the tree asks of the network is told, however it is called.
+func TestPlanNamesDownloads(t *testing.T) {
+	p := planned(t,
+		"Dockerfile", "FROM node:22 AS build\nWORKDIR /w\nCOPY . .\nRUN npm ci && npm run build\nFROM scratch\nCOPY --from=build /w/dist /web\nCMD [\"/web/x\"]\n",
+		"package.json", `{"scripts":{"build":"run-s data other && tool","data":"node --no-warnings tools/data.mjs","other":"node tools/other.mjs"}}`, "package-lock.json", emptyNpmLock,
+		"tools/data.mjs", "const at = `https://data.example/all.gz`\nhttps.get(at, save)\n", "tools/other.mjs", "console.log('https://docs.example')\n")
+	var got []string
+	for _, r := range p.Remarks {
+		if strings.Contains(r.Text, "has no network") {
+			got = append(got, r.Evidence[0].String()+" "+r.Text)
+		}
+	}
+	want := []string{"tools/data.mjs:1 tools/data.mjs, which a script of package.json runs, asks https://data.example/all.gz; a build has no network"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // What is not known is asked.
 func TestPlanAsks(t *testing.T) {
 	dockerfile := func(run string) string {
@@ -299,10 +317,12 @@ func TestPlanAsks(t *testing.T) {
 		"no such script":                    {"npm run build", `{}`, emptyNpmLock, "a script that package.json does not have"},
 		"another ecosystem's tool":          {"npm run build", `{"scripts":{"build":"npm run wasm && tool","wasm":"wasm-pack build"}}`, emptyNpmLock, "calls wasm-pack"},
 		"a lock that cannot be used":        {"npm ci && npm run build", `{"scripts":{"build":"tool"}}`, `{"lockfileVersion":1}`, "lockfileVersion 1"},
+		"a workspace that is deployed":      {"npm ci && npm run build && pnpm deploy --filter x /out", `{"scripts":{"build":"tool"}}`, emptyNpmLock, "installs a workspace's dependencies once more"},
+		"fonts that are downloaded":         {"npm ci && npm run build", `{"scripts":{"build":"next build"}}`, `{"lockfileVersion":3,"packages":{"node_modules/next":{"version":"1.0.0",` + sha + `}}}`, "takes fonts from the network"},
 		"programs that a package downloads": {"npm ci && npm run build", `{"scripts":{"build":"tool"}}`, `{"lockfileVersion":3,"packages":{"node_modules/@prisma/engines":{"version":"1.0.0","hasInstallScript":true,` + sha + `}}}`, "which no lock pins"},
 		"bun":                               {"bun install", `{}`, emptyNpmLock, "made with bun"},
 	} {
-		files := []string{"Dockerfile", dockerfile(c.run), "package.json", c.manifest}
+		files := []string{"Dockerfile", dockerfile(c.run), "package.json", c.manifest, "app/layout.tsx", `import { Face } from "next/font/google"`}
 		if c.lock != "" {
 			files = append(files, "package-lock.json", c.lock)
 		}

@@ -223,6 +223,27 @@ func (p planner) manifestsAlone(b *plan.Build, f found) {
 	slices.Sort(b.Sources)
 }
 
+// fonts is where a project's pages ask for fonts that Next.js downloads while it builds (Next.js, "Font Module").
+func fonts(t *plan.Tree, folder string) (plan.Evidence, bool) {
+	found, _ := t.Once("fonts of "+folder, func() (any, error) {
+		for i, name := range t.Below(folder) {
+			if i > maxScanned || !slices.Contains([]string{".js", ".jsx", ".ts", ".tsx"}, path.Ext(name)) || plan.Aside(name) != "" {
+				continue
+			}
+			data, err := t.Read(name)
+			if err != nil || len(data) > maxSource {
+				continue
+			}
+			if before, _, ok := strings.Cut(string(data), "next/font/google"); ok {
+				return plan.Evidence{File: name, Line: strings.Count(before, "\n") + 1, Rule: "asks for fonts that are downloaded"}, nil
+			}
+		}
+		return plan.Evidence{}, nil
+	})
+	e := found.(plan.Evidence)
+	return e, e.File != ""
+}
+
 // members are the folders of a project's workspaces that stand in the stage and get a node_modules of their own.
 func (p planner) members(f found) []string {
 	l := p.r.of(p.Tree).lock(path.Join(f.top, f.lock)).project
@@ -316,6 +337,12 @@ func (p planner) add(b *plan.Build, c plan.Command) {
 func (p planner) command(tool string, a arguments) error {
 	f, ok := p.project(p.c.Dir)
 	if !ok || f.lock == "" {
+		return nil
+	}
+	if len(a.words) > 0 && a.words[0] == "deploy" {
+		p.Notes.Ask(plan.Question{
+			About: "components", Main: true, Ask: p.c.Text() + " installs a workspace's dependencies once more beside a copy of it, which is not followed; what stands in for that folder?", Looked: []plan.Evidence{p.c.Evidence},
+		})
 		return nil
 	}
 	p.add(p.build(f), p.call(tool, f.dir))
@@ -446,7 +473,9 @@ func (p planner) callee(b *plan.Build, text string, f found, e plan.Evidence, se
 		}
 		program := path.Base(fields[0])
 		switch {
-		case slices.Contains([]string{"npm", "pnpm", "yarn"}, program):
+		case slices.Contains([]string{"node", "tsx", "ts-node"}, program):
+			p.downloads(fields[1:], f, e)
+		case slices.Contains([]string{"npm", "pnpm", "yarn", "npm-run-all", "run-s", "run-p"}, program):
 			for _, word := range fields[1:] {
 				if next, ok := f.manifest.Scripts[word]; ok {
 					for _, hook := range []string{"pre" + word, "post" + word} {
@@ -466,6 +495,26 @@ func (p planner) callee(b *plan.Build, text string, f found, e plan.Evidence, se
 				Looked: []plan.Evidence{e},
 			})
 		}
+	}
+}
+
+// asksNetwork finds a call by which a program of Node.js asks another machine.
+var asksNetwork = regexp.MustCompile(`\b(?:https?\.(?:get|request)|fetch|axios(?:\.get)?|got(?:\.stream)?)\(`)
+
+// downloads tells of a program of the tree that a script runs and that asks an address: a build has no network.
+func (p planner) downloads(args []string, f found, e plan.Evidence) {
+	i := slices.IndexFunc(args, func(a string) bool { return !strings.HasPrefix(a, "-") })
+	if i < 0 {
+		return
+	}
+	name := path.Join(f.folder, args[i])
+	data, err := p.Tree.Read(name)
+	if err != nil || len(data) > maxSource || !asksNetwork.Match(data) {
+		return
+	}
+	if url := regexp.MustCompile("https?://[^\\s\"'`$]+").FindIndex(data); url != nil {
+		own := plan.Evidence{File: name, Line: strings.Count(string(data[:url[0]]), "\n") + 1}
+		p.Notes.Remark(fmt.Sprintf("%s, which a script of %s runs, asks %s; a build has no network", name, path.Join(f.folder, manifestName), data[url[0]:url[1]]), own, e)
 	}
 }
 
@@ -578,6 +627,13 @@ func (p planner) lookAtLock(b *plan.Build, f found) {
 	if facts.err != nil {
 		p.Notes.Ask(plan.Question{About: "components", Ask: fmt.Sprintf("%s cannot be used: %v", file, facts.err), Looked: []plan.Evidence{{File: file}}})
 	}
+	if facts.next && b.Rewrites {
+		if e, ok := fonts(p.Tree, f.folder); ok {
+			p.Notes.Ask(plan.Question{
+				About: "components", Ask: "next build takes fonts from the network where a page asks for next/font/google, and fails without one; what does it get in their place (NEXT_FONT_GOOGLE_MOCKED_RESPONSES names a file)?", Looked: []plan.Evidence{e},
+			})
+		}
+	}
 	for _, pkg := range facts.packages {
 		e := plan.Evidence{File: file, Line: pkg.line, Rule: pkg.name + " is installed"}
 		for _, need := range natives()[pkg.name] {
@@ -611,6 +667,7 @@ func downloaders() []string {
 type lockFacts struct {
 	packages []lockedPackage // those that bring something on
 	project  project
+	next     bool // Next.js is among them
 	err      error
 }
 
@@ -638,7 +695,9 @@ func (m *memory) lock(file string) lockFacts {
 	}
 	facts.project = project{l, path.Dir(file)}
 	special := natives()
-	for _, name := range l.names() {
+	names := l.names()
+	_, facts.next = slices.BinarySearch(names, "next")
+	for _, name := range names {
 		if _, native := special[name]; !native && !slices.Contains(downloaders(), name) && !slices.Contains(unpinned(), name) {
 			continue
 		}
