@@ -14,13 +14,21 @@ type attached struct {
 	facts                    service.Facts
 	host                     string // its name in the compose file
 	user, password, database string
+	passwordKey              string            // the variable that it is told its password by
+	env                      map[string]string // of the compose file's variables
+}
+
+// is tells whether two values of the compose file are the same: the same variable, or what it stands for.
+func (d attached) is(raw, own string) bool {
+	value := interpolate(own, known(d.env))
+	return same(raw, own) || value != "" && interpolate(raw, known(d.env)) == value
 }
 
 // passwordArgument is how servers are told their password on the command line.
 var passwordArgument = regexp.MustCompile(`^--?requirepass=?`)
 
 func attachedOf(f *composeFile, name string, kind service.Kind) attached {
-	d := attached{facts: kind.Facts(), host: name}
+	d := attached{facts: kind.Facts(), host: name, env: f.env}
 	root := ""
 	for _, entry := range f.Services[name].Environment {
 		k, v, _ := strings.Cut(entry, "=")
@@ -30,13 +38,16 @@ func attachedOf(f *composeFile, name string, kind service.Kind) attached {
 		case strings.HasSuffix(k, "_USER") || strings.HasSuffix(k, "_USERNAME"):
 			d.user = v
 		case strings.HasSuffix(k, "_PASSWORD"):
-			d.password = v
+			d.password, d.passwordKey = v, k
 		case strings.HasSuffix(k, "_DB") || strings.HasSuffix(k, "_DATABASE"):
 			d.database = v
 		}
 	}
-	if d.user == "" && root != "" {
+	switch {
+	case d.user == "" && root != "":
 		d.user, d.password = "root", root
+	case d.user == "" && d.facts.Name == "postgresql": // as its image has it
+		d.user = "postgres"
 	}
 	command := f.Services[name].Command
 	for i, word := range command {
@@ -89,16 +100,16 @@ func (d attached) template(key, raw string) (text string, ok bool) {
 		return "${host}:${port}", true
 	case value == port && strings.Contains(upper, "PORT"):
 		return "${port}", true
-	case strings.Contains(upper, "PASS") && (same(raw, d.password) || d.facts.Open && d.named(upper)):
+	case strings.Contains(upper, "PASS") && (d.is(raw, d.password) || raw == "" && key == d.passwordKey || d.facts.Open && d.named(upper)):
 		return "${password}", true
 	}
 	if !d.hasDatabase() {
 		return "", false
 	}
 	switch {
-	case same(raw, d.user) && strings.Contains(upper, "USER"):
+	case d.is(raw, d.user) && strings.Contains(upper, "USER"):
 		return "${user}", true
-	case (same(raw, d.database) || d.database == "" && same(raw, d.user)) && (strings.Contains(upper, "DB") || strings.Contains(upper, "NAME") || strings.Contains(upper, "DATABASE")) && !strings.Contains(upper, "USER"):
+	case (d.is(raw, d.database) || d.database == "" && d.is(raw, d.user)) && (strings.Contains(upper, "DB") || strings.Contains(upper, "NAME") || strings.Contains(upper, "DATABASE")) && !strings.Contains(upper, "USER"):
 		return "${database}", true
 	}
 	return "", false

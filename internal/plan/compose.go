@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -20,6 +21,7 @@ type composeFile struct {
 	Services map[string]composeService `yaml:"services"`
 	lines    map[string]int            // of services
 	volumes  []string
+	examples []Evidence        // what was read in the place of files of variables that the operator writes
 	env      map[string]string // of the .env file beside it, which gives its variables their values
 }
 
@@ -195,11 +197,25 @@ func composeFiles(t *Tree, notes *Notes) []*composeFile {
 // their environment where it says nothing else.
 func (c *composeFile) readEnv(t *Tree) {
 	read := func(name string) map[string]string {
-		data, err := t.Read(path.Join(path.Dir(c.name), name))
-		if err != nil || len(data) > maxYAML {
-			return nil // it is the operator's to write
+		file := path.Join(path.Dir(c.name), name)
+		example := !t.Has(file)
+		if example { // it is the operator's to write, after an example
+			if file = envExample(t, file); file == "" {
+				return nil
+			}
+			if e := (Evidence{File: file}); !slices.Contains(c.examples, e) {
+				c.examples = append(c.examples, e)
+			}
 		}
-		return variablesOf(string(data))
+		data, err := t.Read(file)
+		if err != nil || len(data) > maxYAML {
+			return nil
+		}
+		all := variablesOf(string(data))
+		if example {
+			maps.DeleteFunc(all, func(_, v string) bool { return placeholderValue.MatchString(v) })
+		}
+		return all
 	}
 	c.env = read(".env")
 	for _, name := range slices.Sorted(maps.Keys(c.Services)) {
@@ -214,6 +230,28 @@ func (c *composeFile) readEnv(t *Tree) {
 		}
 		c.Services[name] = s
 	}
+}
+
+// placeholderValue finds values that an example has only to show where somebody's own belongs.
+var placeholderValue = regexp.MustCompile(`(?i)\bexample\.|\.example\b|(?:my|your)[-_.]?domain|\byour[-_ ]|change[-_ ]?(?:me|this)|^<.*>$|^x{3,}$`)
+
+// envExample is the example that a tree has for a file of variables, by the names that are usual: beside it, else at the top. It is "" if there is
+// none.
+func envExample(t *Tree, file string) string {
+	base := path.Base(file)
+	bare := strings.TrimPrefix(base, ".")
+	var names []string
+	for _, word := range []string{"example", "template", "sample", "dist"} {
+		names = append(names, base+"."+word, base+"-"+word, base+"_"+word, bare+"."+word, word+"."+bare, "."+word+"."+bare)
+	}
+	for _, dir := range []string{path.Dir(file), "."} {
+		for _, n := range names {
+			if at := path.Join(dir, n); t.Has(at) {
+				return at
+			}
+		}
+	}
+	return ""
 }
 
 // variablesOf are the lines NAME=VALUE of a file of variables, with or without "export" and quotes.

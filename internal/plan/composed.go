@@ -33,6 +33,11 @@ func findCompose(t *Tree, x *candidate, notes *Notes) *composed {
 			best, bestSure = &composed{f, ours}, sure
 		}
 	}
+	defer func() {
+		for _, e := range best.file.examples {
+			notes.Remark(fmt.Sprintf("%s reads variables that the operator writes; those of the example are taken", best.file.name), e)
+		}
+	}()
 	if bestSure > 0 {
 		return best
 	}
@@ -267,6 +272,9 @@ var secretName = regexp.MustCompile(`(?:^|_)(?:PASSWORD|PASSWD|PASSPHRASE|SECRET
 // secretWord tells whether a variable's name may be a secret's at all.
 var secretWord = regexp.MustCompile(`(?i)SECRET|PASS|TOKEN|KEY|SALT|CREDENTIAL`)
 
+// signingKey is the name of what a web framework signs with, without which it does not start: one that is empty is the operator's to give.
+var signingKey = regexp.MustCompile(`^(?:APP_|DJANGO_|FLASK_)?SECRET_KEY(?:_BASE)?$`)
+
 // secretValue tells whether a value may be a secret: not a switch, a number or a path.
 func secretValue(v string) bool {
 	_, err := strconv.ParseFloat(v, 64)
@@ -307,7 +315,7 @@ func (a *assembly) composeEnv(c *composed, name string, found []attached) {
 		switch {
 		case value == "\x00" && open != "" && !secretWord.MatchString(k):
 			optional = append(optional, open)
-		case value == "\x00" || secretName.MatchString(k) && secretValue(value):
+		case value == "\x00" || raw == "" && signingKey.MatchString(k) || secretName.MatchString(k) && secretValue(value):
 			if !slices.Contains(a.recipe.Package.Secrets, k) {
 				a.recipe.Package.Secrets = append(a.recipe.Package.Secrets, k)
 				slices.Sort(a.recipe.Package.Secrets)

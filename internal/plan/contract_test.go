@@ -389,6 +389,30 @@ func TestComposeVariables(t *testing.T) {
 	}
 }
 
+// What the operator writes is taken from the example that the tree has for it, but for what only shows where somebody's own belongs; what leads to the
+// database is put in, whatever the example says.
+func TestComposeVariablesOfAnExample(t *testing.T) {
+	t.Parallel()
+	for name, example := range map[string]string{"beside it": "deploy/.env.example", "at the top": ".env.template"} {
+		p := planned(t, "Dockerfile", main("x"), "deploy/compose.yml", `services:
+  app: {build: .., env_file: .env}
+  db: {image: "postgres:17", env_file: [.env], environment: {POSTGRES_DB: $NAME}}
+`, example, "MODE=plain\nHOSTS=app.mydomain.com\nMAIL=me@example.org\nDB_HOST=db\nNAME=shop\nDB_USER=postgres\nPOSTGRES_PASSWORD=\nAPI_TOKEN=changeme\nSECRET_KEY=\nOTHER_SECRET=\n")
+		if diff := cmp.Diff(map[string]string{"MODE": "plain"}, p.Recipe.Package.Env); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		want := map[string]string{"DB_HOST": "${host}", "NAME": "${database}", "DB_USER": "${user}", "POSTGRES_PASSWORD": "${password}"}
+		if diff := cmp.Diff(want, p.Recipe.Services["db"].Env); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		if !slices.ContainsFunc(p.Remarks, func(r plan.Remark) bool {
+			return strings.Contains(r.Text, "the example") && r.Evidence[0].File == example
+		}) {
+			t.Errorf("%s: %+v", name, p.Remarks)
+		}
+	}
+}
+
 // What the health check asks is where the service listens; a route that leads to a service beside it is not its own, and the program that is
 // started no folder of its.
 func TestContractByHealthCheck(t *testing.T) {
