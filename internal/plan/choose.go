@@ -127,6 +127,11 @@ func chooseImage(t *Tree, o Options, notes *Notes) (*candidate, error) {
 	if err != nil {
 		return nil, err
 	}
+	if other := sure(all[1:]); other != nil && (len(best.missing()) > 0 || best.asks()) {
+		notes.Remark(fmt.Sprintf("%s is taken, not %s: that could not be followed to its end", other.name(), best.name()), Evidence{File: other.image.name}, Evidence{File: best.image.name})
+		best, all = other, slices.DeleteFunc(all, func(x *candidate) bool { return x == other || x.name() == best.name() })
+		all = append([]*candidate{other}, all...)
+	}
 	notes.Questions = append(notes.Questions, best.notes.Questions...)
 	notes.Remarks = append(notes.Remarks, best.notes.Remarks...)
 	c.tell(best, all[1:])
@@ -155,6 +160,23 @@ func (c *chooser) ko() (folder string, e Evidence) {
 		return "", Evidence{}
 	}
 	return folder, Evidence{File: r.name, Line: image.line}
+}
+
+// asks tells whether it is not known what an image has that is nothing without.
+func (x *candidate) asks() bool {
+	return slices.ContainsFunc(x.notes.Questions, func(q Question) bool { return q.Main })
+}
+
+// sure is the first image that is the service's own, and the main one, has what is built of the tree, and could be followed to its end; nil
+// if there is none.
+func sure(all []*candidate) *candidate {
+	i := slices.IndexFunc(all, func(x *candidate) bool {
+		return x.rank.own && x.rank.last && x.rank.starts && x.rank.main && len(x.builds) > 0 && len(x.missingOfTree()) == 0 && !x.asks()
+	})
+	if i < 0 {
+		return nil
+	}
+	return all[i]
 }
 
 // tell says why the best candidate is taken, and asks if another could be it as well.
@@ -450,15 +472,23 @@ func (c *chooser) rank(x *candidate) rank {
 	for _, p := range x.places {
 		if by := map[bool]int{true: 1, false: 2}[p.kind == "script"]; len(p.tags) > 0 && by >= told {
 			r.main = told == by && r.main || p.isMain()
-			r.named = told == by && r.named || slices.ContainsFunc(p.tags, func(t string) bool { return slices.Contains(c.tree.names(), strings.ToLower(repository(t))) })
+			r.named = told == by && r.named || c.named(p)
 			told = by
 		}
 		if r.built = max(r.built, 1); p.kind != "script" {
 			r.built = 2
 		}
 	}
+	if len(x.places) == 0 { // its Dockerfile's other stages tell
+		r.named = slices.ContainsFunc(c.of(name), c.named)
+	}
 	r.alone = len(x.missingOfTree()) == 0
 	return r
+}
+
+// named tells whether a place tags what it makes with the tree's name.
+func (c *chooser) named(p *place) bool {
+	return slices.ContainsFunc(p.tags, func(t string) bool { return slices.Contains(c.tree.names(), strings.ToLower(repository(t))) })
 }
 
 // isMain tells whether one of a place's tags names no variant; without tags, its stage and its file.
