@@ -219,7 +219,7 @@ func (a *assembly) inputs(b *Build, name, dir string) {
 			a.use(name, recipe.Use{Component: component, Path: part, At: at}, p.Evidence)
 		case Network:
 			switch {
-			case !within(b.Dir, p.At), p.Origin.Path == "" && !strings.Contains(p.Origin.Ref, "://"): // a registry's package is no file
+			case !within(b.Dir, p.At), p.Origin.Path == "" && !p.Origin.isFile(): // a registry's package
 			case p.Origin.Path == "":
 				component, part := a.download(p)
 				a.use(name, recipe.Use{Component: component, Path: part, At: at}, p.Evidence)

@@ -39,6 +39,9 @@ func (o Origin) At(rel string) Origin {
 	return o
 }
 
+// isFile tells whether something of the network is one file at an address, not a registry's package or a repository.
+func (o Origin) isFile() bool { return o.Path == "" && strings.Contains(o.Ref, "://") }
+
 // Placement is an origin and where it stands.
 type Placement struct {
 	At       string // absolute

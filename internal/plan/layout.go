@@ -172,7 +172,7 @@ func (a *assembly) foreign(key string, p Placement) {
 	case has:
 		a.stage.Install("apt", p.Evidence, name)
 		a.Notes.Remark(fmt.Sprintf("%s, which comes %s, is Debian's package %s here", p.At, from, name), p.Evidence)
-	case p.Origin.Kind == Network && p.Origin.Path == "" && !p.isProgram():
+	case p.Origin.Kind == Network && p.Origin.isFile() && !p.isProgram():
 		component, part := a.download(p)
 		a.recipe.Package.Layout[p.At] = component + ":" + part
 		a.prove(key, p.Evidence)

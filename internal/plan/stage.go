@@ -299,7 +299,7 @@ func (s *Stage) Copy(from *Stage, src, dst string, e Evidence) bool {
 	}
 	found := s.Files.CopyFrom(from.Files, src, dst, e)
 	for _, b := range from.AllBuilds() {
-		if !b.Only && within(src, b.Dir) { // with all that was made in its folder
+		if !b.Only && within(src, b.Dir) && from.Files.Exists(b.Dir) { // with all that was made in its folder
 			s.Files.Place(path.Join(dst, relative(src, b.Dir)), Origin{Kind: Product, Path: b.Dir, Build: b}, e)
 			found = true
 		}
@@ -319,7 +319,7 @@ func (s *Stage) Copy(from *Stage, src, dst string, e Evidence) bool {
 // still what is read.
 func (s *Stage) leave() {
 	for _, b := range s.AllBuilds() {
-		if b.Rewrites && !rootFolder(b.Dir) {
+		if b.Rewrites && !rootFolder(b.Dir) && s.Files.Exists(b.Dir) {
 			s.Files.PlaceBelow(b.Dir, Origin{Kind: Product, Path: b.Dir, Build: b}, b.Evidence[0])
 		}
 	}

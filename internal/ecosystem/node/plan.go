@@ -53,6 +53,8 @@ func (r Recogniser) Recognise(c plan.Command, s *plan.Stage) (bool, error) {
 		return true, p.bun()
 	case "node", "nodejs":
 		return true, p.node()
+	case "turbo":
+		return p.prune(c.Args[1:]), nil
 	case "nvm", "fnm", "volta", "n":
 		return true, p.versionManager()
 	}
@@ -212,6 +214,33 @@ func (p planner) installed(tool string) (plan.Version, bool) {
 	}
 	e.Rule = tool + " of this version is installed for all"
 	return plan.Version{Value: version, Evidence: e}, true
+}
+
+// prune is "turbo prune", which copies the part of a workspace that a package needs: here it is all of it, twice where manifests are copied
+// apart, and its lock beside (Turborepo, "prune").
+func (p planner) prune(args []string) bool {
+	if !slices.Contains(args, "prune") {
+		return false
+	}
+	out, folders := "out", []string{""}
+	for i, a := range args {
+		if v, ok := strings.CutPrefix(a, "--out-dir="); ok {
+			out = v
+		} else if a == "--out-dir" && i+1 < len(args) {
+			out = args[i+1]
+		} else if a == "--docker" {
+			folders = []string{"json", "full"}
+		}
+	}
+	whole := p.Files.Clone()
+	for _, folder := range folders {
+		p.Files.CopyFrom(whole, p.c.Dir, path.Join(p.c.Dir, out, folder), p.c.Evidence)
+	}
+	for _, lock := range []string{npmLockName, pnpmLockName, yarnLockName} {
+		p.Files.CopyFrom(whole, path.Join(p.c.Dir, lock), path.Join(p.c.Dir, out, lock), p.c.Evidence)
+	}
+	p.Notes.Remark(p.c.Text()+" takes a part of the workspace; here all of it is seen", p.c.Evidence)
+	return true
 }
 
 // corepack brings the manager that package.json names.

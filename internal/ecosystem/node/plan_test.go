@@ -146,6 +146,25 @@ func TestPlan(t *testing.T) {
 			want:       recipe.Component{Ecosystem: "node", Dir: "web", Src: []string{"web", "!web/node_modules"}, Build: []string{"npm run build"}, Output: map[string]string{"dist": "dist"}},
 			toolchains: map[string]string{"node": "24", "npm": "11.6.2"},
 		},
+		"of a part of a workspace": {
+			files: []string{
+				"Dockerfile", "FROM node:24 AS part\nWORKDIR /w\nCOPY . .\nRUN npx turbo@2 prune web --docker\nFROM node:24 AS build\nWORKDIR /w\nCOPY --from=part /w/out/json/ .\nCOPY --from=part /w/out/package-lock.json ./\nRUN npm ci\n" +
+					"COPY --from=part /w/out/full/ .\nRUN npx turbo run build && rm -rf apps/old\nFROM scratch\nCOPY --from=build /w/apps /web\n",
+				"package.json", `{"workspaces":["apps/*"]}`, "package-lock.json", emptyNpmLock, "apps/web/package.json", `{"name":"web"}`, "apps/old/package.json", `{"name":"old"}`,
+			},
+			component:  "node",
+			want:       recipe.Component{Ecosystem: "node", Src: []string{"**", "!node_modules"}, Build: []string{"npx turbo run build"}, Output: map[string]string{"apps": "apps"}},
+			toolchains: map[string]string{"node": "24", "npm": "11"},
+		},
+		"in a folder that is removed after another has what it made": {
+			files: []string{
+				"Dockerfile", "FROM node:24 AS build\nWORKDIR /w\nCOPY . .\nRUN cd ui && npm ci && npm run build && cd .. && mv ui/build/* public && rm -rf ui\nFROM node:24\nCOPY --from=build /w /web\n",
+				"ui/package.json", `{"scripts":{"build":"tool"}}`, "ui/package-lock.json", emptyNpmLock, "public/a", "",
+			},
+			component:  "ui",
+			want:       recipe.Component{Ecosystem: "node", Dir: "ui", Src: []string{"ui"}, Build: []string{"npm run build"}, Output: map[string]string{"build": "build"}},
+			toolchains: map[string]string{"node": "24", "npm": "11"},
+		},
 		"in a folder that is named behind the script, where npm looks for it too": {
 			files: []string{
 				"Dockerfile", "FROM node:24 AS build\nWORKDIR /w\nCOPY . .\nRUN npm ci --prefix ui && npm run build --prefix ui -- --dir x\nFROM scratch\nCOPY --from=build /w/ui/dist /web\n",

@@ -429,6 +429,9 @@ func (p planner) execute(tool string, a arguments) error {
 	}
 	f, ok := p.project(p.c.Dir)
 	name, _, _ := splitPattern(strings.TrimPrefix(a.words[0], "--"))
+	if name == "turbo" && p.prune(p.c.Args) {
+		return nil
+	}
 	if !ok || f.lock == "" {
 		p.Notes.Ask(plan.Question{About: "components", Ask: p.c.Text() + " runs a package that no lock pins; what does it make?", Looked: []plan.Evidence{p.c.Evidence}})
 		return nil
