@@ -47,6 +47,8 @@ type releaserBuild struct {
 	Tags    texts  `yaml:"tags"`
 	LDFlags *texts `yaml:"ldflags"` // nil: GoReleaser's own
 	OS      texts  `yaml:"goos"`
+	Arch    texts  `yaml:"goarch"`
+	Targets texts  `yaml:"targets"`
 	Hooks   struct {
 		Pre  texts `yaml:"pre"`
 		Post texts `yaml:"post"`
@@ -315,7 +317,7 @@ func (r *releaser) builds() []releaserBuild {
 	}
 	var out []releaserBuild
 	for _, b := range all {
-		if b.Builder != "" && b.Builder != "go" || len(b.OS) > 0 && !slices.Contains(b.OS, "linux") {
+		if b.Builder != "" && b.Builder != "go" || !b.forThisPlatform() {
 			continue
 		}
 		if b.ID == "" {
@@ -331,6 +333,14 @@ func (r *releaser) builds() []releaserBuild {
 		out = append(out, b)
 	}
 	return out
+}
+
+// forThisPlatform tells whether a program is built for the platform that Headwater builds for; targets are stronger than the two lists.
+func (b releaserBuild) forThisPlatform() bool {
+	if len(b.Targets) > 0 {
+		return slices.ContainsFunc(b.Targets, func(t string) bool { return strings.HasPrefix(t, "linux_amd64") || strings.HasPrefix(t, "go_") })
+	}
+	return (len(b.OS) == 0 || slices.Contains(b.OS, "linux")) && (len(b.Arch) == 0 || slices.Contains(b.Arch, "amd64"))
 }
 
 // ko is the image that ko makes, the first of those with the same program, and the program's folder in the tree. It is not ok where there is none, or
