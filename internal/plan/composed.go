@@ -294,6 +294,9 @@ func (a *assembly) composeEnv(c *composed, name string, found []attached) {
 	for _, entry := range c.file.Services[name].Environment {
 		k, raw, given := strings.Cut(entry, "=")
 		e := c.file.evidence(name, "environment "+k)
+		if given && !variableName.MatchString(k) {
+			a.Notes.Ask(Question{About: "package.env", Ask: fmt.Sprintf("the compose file sets %q, which no shell can name and a recipe does not take; by which other way is the service told?", k), Looked: []Evidence{e}})
+		}
 		if !variableName.MatchString(k) || !given {
 			continue
 		}

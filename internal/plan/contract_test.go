@@ -216,6 +216,16 @@ func TestOwnProgramAsEntryPoint(t *testing.T) {
 	}
 }
 
+// A variable that no shell can name is asked for, not left out; a text about Dockerfiles is none.
+func TestVariableOfAnotherName(t *testing.T) {
+	t.Parallel()
+	p := planned(t, "Dockerfile", "FROM debian\nCOPY run /run\nENTRYPOINT [\"/run\"]\nEXPOSE 8080\n", "run", "", "guide/dockerfile.md", "FROM here on\n",
+		"compose.yml", "services: {app: {build: ., environment: ['App.Mode=x', B=y]}}\n")
+	if !about(p, "package.env") || p.Recipe.Package.Env["B"] != "y" || slices.ContainsFunc(p.Remarks, func(r plan.Remark) bool { return strings.Contains(r.Text, "dockerfile.md") }) {
+		t.Errorf("%+v %+v", p.Questions, p.Remarks)
+	}
+}
+
 // Each way of saying what is started, as whom, and where.
 func TestStartAndUser(t *testing.T) {
 	t.Parallel()

@@ -237,6 +237,9 @@ func (f *image) instruction(s *Stage, c instructions.Command) error {
 		s.Config.Evidence["workdir"] = e
 	case *instructions.CopyCommand:
 		err = f.copy(s, c.From, c.SourcesAndDest, c.ExcludePatterns, c.Chmod, e)
+		if c.Chown != "" {
+			s.Owned = append(s.Owned, Owned{Abs(s.Dir, c.DestPath), c.Chown, e})
+		}
 	case *instructions.AddCommand:
 		err = f.copy(s, "", c.SourcesAndDest, c.ExcludePatterns, c.Chmod, e)
 	case *instructions.RunCommand:

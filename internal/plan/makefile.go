@@ -158,6 +158,19 @@ func (m *makefile) expandWithin(left *int, text string, over map[string]string, 
 			b.WriteString(m.shell(command))
 			continue
 		}
+		if f, args, ok := strings.Cut(name, " "); ok {
+			if value, known := m.function(f, args, func(text string) string {
+				if *left--; *left <= 0 || depth >= 20 {
+					return ""
+				}
+				return m.expandWithin(left, text, over, depth+1)
+			}); known {
+				if b.WriteString(value); b.Len() > 1<<20 {
+					break
+				}
+				continue
+			}
+		}
 		v, ok := over[name]
 		if !ok {
 			v = m.vars[name]
@@ -170,6 +183,73 @@ func (m *makefile) expandWithin(left *int, text string, over map[string]string, 
 		}
 	}
 	return b.String()
+}
+
+// function is what a function of make's gives whose arguments are expanded by expand (GNU Make, "Functions for Transforming Text"). It is not known
+// if it is not one of these.
+func (m *makefile) function(name, args string, expand func(string) string) (value string, known bool) {
+	list := arguments(args)
+	switch {
+	case name == "if" && len(list) > 1:
+		switch {
+		case strings.TrimSpace(expand(strings.TrimSpace(list[0]))) != "":
+			return expand(list[1]), true
+		case len(list) > 2:
+			return expand(strings.Join(list[2:], ",")), true
+		}
+		return "", true
+	case name == "or":
+		for _, a := range list {
+			if v := expand(strings.TrimSpace(a)); v != "" {
+				return v, true
+			}
+		}
+		return "", true
+	case name == "strip":
+		return strings.Join(strings.Fields(expand(args)), " "), true
+	case name == "firstword" || name == "lastword":
+		words := strings.Fields(expand(args))
+		if len(words) == 0 {
+			return "", true
+		}
+		return map[string]string{"firstword": words[0], "lastword": words[len(words)-1]}[name], true
+	case name == "subst" && len(list) > 2:
+		from, to, text := expand(list[0]), expand(list[1]), expand(strings.Join(list[2:], ","))
+		if from == "" || len(text) > 1<<16 || len(to) > 1<<10 {
+			return text, true
+		}
+		return strings.ReplaceAll(text, from, to), true
+	case name == "patsubst" && len(list) > 2:
+		from, to := expand(list[0]), expand(list[1])
+		before, after, pattern := strings.Cut(from, "%")
+		words := strings.Fields(expand(strings.Join(list[2:], ",")))
+		for i, w := range words {
+			if pattern && strings.HasPrefix(w, before) && strings.HasSuffix(w, after) && len(w) >= len(before)+len(after) {
+				words[i] = strings.Replace(to, "%", w[len(before):len(w)-len(after)], 1)
+			}
+		}
+		return strings.Join(words, " "), true
+	}
+	return "", false
+}
+
+// arguments are those of a function's call, between commas that no brackets are around.
+func arguments(text string) []string {
+	var out []string
+	level, from := 0, 0
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '(', '{':
+			level++
+		case ')', '}':
+			level--
+		case ',':
+			if level == 0 {
+				out, from = append(out, text[from:i]), i+1
+			}
+		}
+	}
+	return append(out, text[from:])
 }
 
 // shell is what a function call of make's gives that asks a checkout for its tag, by itself or by a script of the tree, or a file of the tree for

@@ -73,8 +73,8 @@ func (t *Tree) Dockerfiles() []string {
 	var out []string
 	for _, f := range t.Files() {
 		base := strings.ToLower(path.Base(f))
-		if strings.HasSuffix(base, ".dockerignore") {
-			continue
+		if slices.Contains([]string{".dockerignore", ".go", ".html", ".js", ".md", ".py", ".rs", ".rst", ".ts", ".txt"}, path.Ext(base)) {
+			continue // about one, or for one
 		}
 		if base == "dockerfile" || base == "containerfile" || strings.HasPrefix(base, "dockerfile.") || strings.HasPrefix(base, "dockerfile-") || strings.HasSuffix(base, ".dockerfile") {
 			out = append(out, f)

@@ -217,6 +217,9 @@ func inOrder(file *syntax.File) {
 		case *syntax.BinaryCmd:
 			if n.Op == syntax.Pipe || n.Op == syntax.PipeAll {
 				n.Op = syntax.AndStmt
+				if redirect := teed(n.Y); redirect != nil && n.X.Redirs == nil {
+					n.X.Redirs, n.Y.Cmd = []*syntax.Redirect{redirect}, call(":")
+				}
 				if n.X.Redirs == nil { // what the next one reads is not what the text gives
 					null := &syntax.Word{Parts: []syntax.WordPart{&syntax.Lit{Value: "/dev/null"}}}
 					n.X.Redirs = []*syntax.Redirect{{Op: syntax.RdrOut, Word: null}}
@@ -227,6 +230,23 @@ func inOrder(file *syntax.File) {
 		}
 		return true
 	})
+}
+
+// teed is the redirection that has the same written to the same file as a pipe to tee, nil if a command is not that.
+func teed(s *syntax.Stmt) *syntax.Redirect {
+	c, ok := s.Cmd.(*syntax.CallExpr)
+	if !ok || len(c.Args) < 2 || c.Args[0].Lit() != "tee" {
+		return nil
+	}
+	r := &syntax.Redirect{Op: syntax.RdrOut, Word: c.Args[len(c.Args)-1]}
+	switch {
+	case len(c.Args) == 2:
+	case len(c.Args) == 3 && (c.Args[1].Lit() == "-a" || c.Args[1].Lit() == "--append"):
+		r.Op = syntax.AppOut
+	default:
+		return nil
+	}
+	return r
 }
 
 func environ(layers ...map[string]string) []string {

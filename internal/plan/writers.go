@@ -131,8 +131,8 @@ func (t *Tree) configured(project, dir string) (Evidence, bool) {
 
 // writesTo tells whether word, seen from a project, is dir or a folder around it, below the tree's top.
 func writesTo(project, word, dir string) bool {
-	if !strings.Contains(word, "/") || strings.ContainsAny(word, "*:$") {
-		return false
+	if !strings.Contains(word, "/") || strings.HasPrefix(word, "/") || strings.ContainsAny(word, "*:$") {
+		return false // what begins with a slash is an address, or outside of the tree
 	}
 	at := path.Join(project, word)
 	return at != "." && at != project && !strings.HasPrefix(at, "..") && (at == dir || strings.HasPrefix(dir, at+"/"))

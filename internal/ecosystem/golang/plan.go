@@ -91,7 +91,7 @@ func knownFlags(value string) string {
 
 func (k *call) tags(list string) {
 	tags, _ := k.options["tags"].([]string)
-	for _, t := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' }) {
+	for _, t := range strings.FieldsFunc(list, func(r rune) bool { return strings.ContainsRune(`, "'`, r) }) {
 		if !slices.Contains(tags, t) {
 			tags = append(tags, t)
 		}
@@ -202,6 +202,10 @@ func planInstall(c plan.Command, s *plan.Stage, args []string) error {
 	for _, p := range parseCall(args).packages {
 		if strings.Contains(p, "@") {
 			s.Notes.Remark("the upstream's image installs the Go program "+p, c.Evidence)
+			return nil
+		}
+		if p == "tool" { // all those that go.mod names (Go Modules Reference, "tool directive")
+			s.Notes.Remark("the upstream's image installs the Go programs that go.mod names as tools", c.Evidence)
 			return nil
 		}
 	}
