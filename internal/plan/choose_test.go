@@ -53,9 +53,9 @@ func TestWhichImageShips(t *testing.T) {
 	}{
 		{"a dev container", []string{".devcontainer/Dockerfile", main("dev"), "docker/Dockerfile", main("right")}, "right"},
 		{"an agent's image in a folder, with the tree's name", []string{
-			"package.json", `{"name": "app"}`, "docker/Dockerfile", strings.Replace(main("right"), "FROM debian:trixie", "FROM debian:trixie AS release", 1) + "FROM release AS nightly\n",
+			"package.json", `{"name": "ferry"}`, "docker/Dockerfile", strings.Replace(main("right"), "FROM debian:trixie", "FROM debian:trixie AS release", 1) + "FROM release AS nightly\n",
 			"agent/Dockerfile", "FROM debian:trixie\nCOPY build/agent /agent\nENTRYPOINT [\"/agent\", \"agent\"]\n",
-			"all.sh", "docker build -f docker/Dockerfile --target nightly -t x/app:nightly .\nmystery agent && docker build -t x/app:agent agent\n",
+			"all.sh", "docker build -f docker/Dockerfile --target nightly -t x/ferry:nightly .\nmystery agent && docker build -t x/ferry:agent agent\n",
 		}, "right"},
 		{"what is made before it is not known", []string{
 			"Dockerfile", "FROM debian:trixie\nCOPY app.bin /app/app.bin\nENTRYPOINT [\"/app/app.bin\", \"wrong\"]\n", "release.sh", "mystery app.bin\ndocker build -t x/app:latest .\n",
