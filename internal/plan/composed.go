@@ -115,7 +115,7 @@ func (c *composeFile) uses(t *Tree, x *candidate) (ours []string, sure int) {
 			others[repo] = append(others[repo], name)
 		}
 	}
-	if sure == 0 && len(others) == 1 {
+	if sure == 0 && len(others) == 1 && strings.Count(c.name, "/") < 2 { // deep in the tree it is something's beside the service
 		for _, names := range others {
 			if t.calls(c.Services[names[0]].Image) {
 				ours, sure = names, 1
@@ -153,7 +153,7 @@ func kindOfService(image string) string {
 	}
 	switch name {
 	case "redis-stack", "redis-stack-server", "memcached", "mongo", "mongodb", "rabbitmq", "nats", "kafka", "elasticsearch", "opensearch", "meilisearch", "typesense", "minio",
-		"clickhouse", "clickhouse-server", "nginx", "traefik", "caddy", "haproxy", "mailhog", "mailpit", "adminer", "pgadmin4", "prometheus", "grafana", "loki", "watchtower", "postgres-backup-local", "pgbouncer",
+		"clickhouse", "clickhouse-server", "nginx", "traefik", "caddy", "haproxy", "mailhog", "mailpit", "adminer", "pgadmin4", "prometheus", "grafana", "loki", "tempo", "jaeger", "opentelemetry-collector", "opentelemetry-collector-contrib", "otel-lgtm", "watchtower", "postgres-backup-local", "pgbouncer",
 		"openldap", "dex", "keycloak", "authelia", "docker-socket-proxy", "busybox", "alpine", "chrome", "browserless", "gotenberg", "tika", "apprise":
 		return name
 	}

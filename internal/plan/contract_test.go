@@ -431,6 +431,10 @@ func TestContractByHealthCheck(t *testing.T) {
 	if x := p.Recipe.Package.Processes["server"]; x.Port != 8888 || x.Health != "/up" || len(p.Recipe.Package.Volumes) > 0 {
 		t.Errorf("%+v %v", x, p.Recipe.Package.Volumes)
 	}
+	p = planned(t, "Dockerfile", main("x")+"EXPOSE 8443/tcp 3636\n", "tools/tracing/compose.yml", "services: {app: {image: someone/app, command: [watch], ports: ['1:3636']}}\n")
+	if x := p.Recipe.Package.Processes["server"]; x.Port != 8443 || len(p.Recipe.Package.Processes) != 1 {
+		t.Errorf("the first port of the image, and nothing of a compose file deep in the tree: %+v", p.Recipe.Package.Processes)
+	}
 	p = planned(t, "Dockerfile", main("x"), "routes.go", "package x\n\nconst a = \"/pictures/healthz\"\n",
 		"compose.yml", "services: {app: {build: ., ports: ['80:8080'], environment: {PICTURES: 'http://pictures'}}, pictures: {image: someone/pictures}}\n")
 	if x := p.Recipe.Package.Processes["app"]; x.Port != 8080 || x.Health != "" {

@@ -266,7 +266,11 @@ func (f *image) configure(s *Stage, c instructions.Command, word func(string) (s
 		s.Config.Cmd = exec(c.ShellDependantCmdLine)
 		s.Config.Evidence["cmd"] = e
 	case *instructions.ExposeCommand:
-		for _, p := range c.Ports {
+		ports := c.Ports
+		if written := strings.Fields(c.String()); len(written) == len(ports)+1 { // in its order: the parser sorts them
+			ports = written[1:]
+		}
+		for _, p := range ports {
 			if expanded, err := word(p); err == nil {
 				p = expanded
 			}
