@@ -320,7 +320,7 @@ func TestPlanVersions(t *testing.T) {
 	t.Parallel()
 	for image, want := range map[string]string{
 		"python:3.11-slim": "python3.11", "python:3.13.7-alpine3.22": "python3.13", "example.invalid/uv:python3.14-trixie": "python3.14", "python:3.12": "python3.13",
-		"debian:trixie": "python3.13",
+		"debian:trixie": "python3.13", "python:alpine3.14": "python3.13", "python:3-alpine3.11": "python3.13",
 	} {
 		p := planned(t, "Dockerfile", "FROM "+image+"\nWORKDIR /srv\nCOPY . .\nRUN uv sync --no-dev\nCMD [\"x\"]\n", "pyproject.toml", uvProject, "uv.lock", uvShopLock,
 			"packages/core/pyproject.toml", "")

@@ -29,6 +29,8 @@ func (i interpreterOf) environment() Environment {
 var (
 	versionText  = regexp.MustCompile(`(?:^|[^0-9.])3\.([0-9]{1,2})(?:[^0-9]|$)`)
 	imageVersion = regexp.MustCompile(`(?:^|[^0-9.])3\.([0-9]{1,2})(?:[.-]|$)`)
+	// python:alpine3.14 has the newest Python on Alpine 3.14.
+	alpineVersion = regexp.MustCompile(`alpine3\.[0-9]+`)
 )
 
 // interpreter chooses a build's Python by what the upstream says, and says which packages of the distribution bring it. project
@@ -114,6 +116,7 @@ func (p planner) imageVersion() (int, plan.Evidence) {
 	name, tag, _ := strings.Cut(path.Base(ref), ":")
 	e := bottom.Evidence
 	e.Rule = "the image " + ref
+	tag = alpineVersion.ReplaceAllString(tag, "")
 	if strings.Contains(name, "python") {
 		return minorIn(imageVersion, tag), e
 	}
