@@ -5,6 +5,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -80,10 +81,15 @@ func parseBase(ref string) base {
 	return b
 }
 
-// releases are Debian's suites with the minor version of Python that each has, the one that is used unless a version asks for
-// another first.
-func releases() []struct{ suite, python string } {
-	return []struct{ suite, python string }{{"trixie", "3.13"}, {"bookworm", "3.11"}, {"forky", "3.14"}, {"bullseye", "3.9"}}
+// debianRelease is a suite of Debian's with the minor version of Python 3 that it has.
+type debianRelease struct {
+	suite  string
+	python int
+}
+
+// releases are the suites that roots are made of; the first is used where nothing asks for another.
+func releases() []debianRelease {
+	return []debianRelease{{"trixie", 13}, {"bookworm", 11}, {"forky", 14}}
 }
 
 // suitesOf are the suites of a Debian release; testing has no security suite of use.
@@ -94,28 +100,39 @@ func suitesOf(release string) []string {
 	return []string{release, release + "-security"}
 }
 
-// minor is a version's first two numbers, or what there is of them.
-func minor(version string) string {
-	parts := strings.SplitN(version, ".", 3)
-	return strings.Join(parts[:min(len(parts), 2)], ".")
-}
-
-// release is the Debian release that a stage's root is made of: that which has the Python that its base image has; else trixie.
-func (b base) release(e Evidence, notes *Notes) string {
+// release is the Debian release that a root is made of: that which has the Python that is among the packages, or else that of the stage's
+// image, or the next newer one.
+func (b base) release(installed []Installed, e Evidence, notes *Notes) string {
 	usual := releases()[0]
-	if b.family != "python" || b.version == "" || !strings.Contains(b.version, ".") {
-		return usual.suite
+	named, isPython := pythonMinor(b.version)
+	isPython = isPython && b.family == "python"
+	chosen := usual
+	byImage := slices.SortedFunc(slices.Values(releases()), func(a, b debianRelease) int { return a.python - b.python })
+	if i := slices.IndexFunc(byImage, func(r debianRelease) bool { return r.python >= named }); isPython && i >= 0 {
+		chosen = byImage[i]
 	}
-	for _, r := range releases() {
-		if r.python == minor(b.version) {
-			return r.suite
+	for _, p := range installed {
+		for _, r := range releases() {
+			if p.Name == fmt.Sprintf("python3.%d", r.python) {
+				chosen = r
+			}
 		}
 	}
-	notes.Ask(Question{
-		About: "roots", Looked: []Evidence{e},
-		Ask: fmt.Sprintf("no Debian suite has the Python %s of the image %s; Debian's %s of %s is planned, does the service work with it?", minor(b.version), b.ref, usual.python, usual.suite),
-	})
-	return usual.suite
+	if isPython && !slices.ContainsFunc(releases(), func(r debianRelease) bool { return r.python == named }) {
+		notes.Ask(Question{About: "roots", Looked: []Evidence{e}, Ask: fmt.Sprintf(
+			"no Debian suite has the Python 3.%d of the image %s; Debian's 3.%d of %s is planned, does the service work with it?", named, b.ref, chosen.python, chosen.suite)})
+	}
+	return chosen.suite
+}
+
+// pythonMinor is the N of "3.N" or "3.N.M".
+func pythonMinor(version string) (minor int, ok bool) {
+	parts := strings.Split(version, ".")
+	if len(parts) < 2 || parts[0] != "3" {
+		return 0, false
+	}
+	minor, err := strconv.Atoi(parts[1])
+	return minor, err == nil
 }
 
 // runs are the packages that a stage on the image has at run time because the image has them.

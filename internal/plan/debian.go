@@ -12,12 +12,12 @@ import (
 
 // debian is the root of Debian packages that a build has what it needs in.
 func debian(b *Build, notes *Notes) (recipe.Root, []Evidence) {
-	base := parseBase(b.Stage.BaseImage())
+	installed := slices.Concat(b.Stage.Packages, b.Needs)
 	release := b.Release
 	if release == "" {
-		release = base.release(b.Stage.Evidence, notes)
+		release = parseBase(b.Stage.BaseImage()).release(installed, b.Stage.Evidence, notes)
 	}
-	return packageRoot(release, slices.Concat(b.Stage.Packages, b.Needs), notes)
+	return packageRoot(release, installed, notes)
 }
 
 // packageRoot is the root of a Debian release with packages, whatever distribution they were named for.
@@ -65,7 +65,7 @@ func stableNames(p Installed, release string, notes *Notes) []string {
 	case "apk":
 		names := fromAlpine(p, notes)
 		for i, n := range names {
-			if release == "bookworm" || release == "bullseye" {
+			if release == "bookworm" {
 				names[i] = strings.Replace(n, "t64", "", 1) // before libraries were renamed for 64-bit time
 			}
 		}
@@ -78,7 +78,7 @@ func stableNames(p Installed, release string, notes *Notes) []string {
 	if slices.Contains(useless(), name) || strings.Contains(name, "$") {
 		return nil
 	}
-	if release == "bookworm" || release == "bullseye" {
+	if release == "bookworm" {
 		return []string{name} // which the upstream's own image has of there
 	}
 	if now, ok := renamed()[name]; ok && now != name {
@@ -129,7 +129,7 @@ func versioned() []newer {
 	var out []newer
 	names := map[string]string{
 		`libicu[0-9]+`: "libicu76", `libssl1\.[01](\.[0-9])?`: "libssl3t64", `libffi[678]`: "libffi8", `libtiff[56]`: "libtiff6", `libwebp[67]`: "libwebp7",
-		`libavif[0-9]+`: "libavif16", `libldap-2\.[45]-[02]`: "libldap2", `libzip[45]`: "libzip5", `libmariadb[23]`: "libmariadb3", `libpython3\.[0-9]+`: "libpython3.13",
+		`libavif[0-9]+`: "libavif16", `libldap-2\.[45](-[02])?`: "libldap2", `libzip[45]`: "libzip5", `libmariadb[23]`: "libmariadb3", `libpython3\.[0-9]+`: "libpython3.13",
 		`libboost-system1\.[0-9.]+`: "libboost-system1.83.0", `libjpeg[68]`: "libjpeg62-turbo", `libhdf5-10[0-9]`: "libhdf5-310", `libavcodec[0-9]+`: "libavcodec61",
 		`libpq[1-5]`: "libpq5", `postgresql-client-1[0-9]`: "postgresql-client-17", `libxml2-16`: "libxml2", `libevent-2\.1-[67]`: "libevent-2.1-7t64", `libllvm[0-9]+`: "libllvm19",
 		`libvips4[0-9]`: "libvips42t64", `libgit2-1\.[0-9]+`: "libgit2-1.9", `libprotobuf[0-9]+`: "libprotobuf32t64", `libxmlsec1-[0-9]`: "libxmlsec1t64",

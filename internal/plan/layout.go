@@ -305,7 +305,7 @@ func (a *assembly) runtime() {
 	for _, made := range a.order {
 		installed = append(installed, made.RunNeeds...)
 	}
-	r, evidence := packageRoot(b.release(a.stage.Evidence, a.Notes), installed, a.Notes)
+	r, evidence := packageRoot(b.release(installed, a.stage.Evidence, a.Notes), installed, a.Notes)
 	r.Packages = slices.DeleteFunc(r.Packages, initProgram)
 	a.recipe.Roots["runtime"] = r
 	a.prove("roots.runtime", evidence...)

@@ -96,7 +96,7 @@ type Build struct {
 	Env        map[string]string // of its commands, beyond what the ecosystem sets
 	Options    map[string]any    // the ecosystem's own, as in a recipe
 	Toolchains map[string]Version
-	Release    string      // the Debian release of its root; "" is the one that goes with its stage's image
+	Release    string      // the Debian release of its root; "" is the one that goes with its interpreter and its stage's image
 	Needs      []Installed // what it needs of a distribution beyond what its stage installs
 	RunNeeds   []Installed // what its outputs need of a distribution where they are run
 	Programs   []string    // executables that its outputs bring, as far as the tree tells
