@@ -64,9 +64,9 @@ func stableNames(p Installed, release string, notes *Notes) []string {
 	switch p.Manager {
 	case "apk":
 		names := fromAlpine(p, notes)
-		for i, n := range names {
-			if release == "bookworm" {
-				names[i] = strings.Replace(n, "t64", "", 1) // before libraries were renamed for 64-bit time
+		if release == "bookworm" {
+			for i, n := range names {
+				names[i] = inBookworm(n)
 			}
 		}
 		return names
@@ -79,7 +79,7 @@ func stableNames(p Installed, release string, notes *Notes) []string {
 		return nil
 	}
 	if release == "bookworm" {
-		return []string{name} // which the upstream's own image has of there
+		return []string{inBookworm(name)} // which the upstream's own image has of there, but for what we say that packages need
 	}
 	if now, ok := renamed()[name]; ok && now != name {
 		if now != "" {
@@ -96,6 +96,23 @@ func stableNames(p Installed, release string, notes *Notes) []string {
 		}
 	}
 	return []string{name}
+}
+
+// inBookworm is what trixie's name of a package is in bookworm, before libraries were renamed for 64-bit time.
+func inBookworm(name string) string {
+	if older, ok := bookworm()[name]; ok {
+		return older
+	}
+	return strings.Replace(name, "t64", "", 1)
+}
+
+// bookworm are the packages whose names have their version, and whose version is another there, by their names in trixie.
+func bookworm() map[string]string {
+	return map[string]string{
+		"libldap2": "libldap-2.5-0", "libicu76": "libicu72", "libgirepository-2.0-0": "libgirepository-1.0-1", "libgirepository-2.0-dev": "libgirepository1.0-dev",
+		"libhdf5-310": "libhdf5-103-1", "libavcodec61": "libavcodec59", "libgit2-1.9": "libgit2-1.5", "postgresql-client-17": "postgresql-client-15", "libpython3.13": "libpython3.11",
+		"libllvm19": "libllvm15", "libboost-system1.83.0": "libboost-system1.74.0", "libzip5": "libzip4", "libavif16": "libavif15",
+	}
 }
 
 // useless are packages that only serve installing others, or another architecture.
