@@ -355,7 +355,7 @@ func (a *assembly) port(c *composed) int {
 		return 0
 	}
 	port := ports[0]
-	if i := slices.IndexFunc(ports, func(p int) bool { return !otherProtocol(p) }); i > 0 && port == a.stage.Config.Ports[0] {
+	if i := slices.IndexFunc(ports, func(p int) bool { return !otherProtocol(p) && !a.namedOther(p) }); i > 0 && port == a.stage.Config.Ports[0] {
 		port = ports[i]
 	}
 	e := a.stage.Config.Evidence[fmt.Sprint("port ", port)]
@@ -380,6 +380,19 @@ func (a *assembly) port(c *composed) int {
 func otherProtocol(port int) bool {
 	known := []int{21, 22, 23, 25, 53, 110, 143, 389, 465, 587, 636, 853, 993, 995}
 	return slices.Contains(known, port) || port > 1000 && slices.Contains(known, port-1000) || port == 2222
+}
+
+// otherPort is a variable's name that says that its port is of another protocol than the web's.
+var otherPort = regexp.MustCompile(`(?:^|_)(?:LDAPS?|SMTPS?|IMAPS?|SSH|FTP|DNS|MQTT|GRPC|METRICS|PROMETHEUS|ADMIN)_`)
+
+// namedOther tells whether a variable of the image, by its name, has a port for another protocol.
+func (a *assembly) namedOther(port int) bool {
+	for k, v := range a.stage.Env {
+		if v == strconv.Itoa(port) && otherPort.MatchString(k) {
+			return true
+		}
+	}
+	return false
 }
 
 // healthPort is the port that the image's health check asks, 0 if it has none.

@@ -435,6 +435,10 @@ func TestContractByHealthCheck(t *testing.T) {
 	if x := p.Recipe.Package.Processes["server"]; x.Port != 8443 || len(p.Recipe.Package.Processes) != 1 {
 		t.Errorf("the first port of the image, and nothing of a compose file deep in the tree: %+v", p.Recipe.Package.Processes)
 	}
+	p = planned(t, "Dockerfile", main("x")+"ENV LDAP_PORT=3899\nENV HTTP_PORT=17171\nEXPOSE $LDAP_PORT $HTTP_PORT\n")
+	if x := p.Recipe.Package.Processes["server"]; x.Port != 17171 {
+		t.Errorf("a directory's port: %+v", x)
+	}
 	p = planned(t, "Dockerfile", main("x"), "routes.go", "package x\n\nconst a = \"/pictures/healthz\"\n",
 		"compose.yml", "services: {app: {build: ., ports: ['80:8080'], environment: {PICTURES: 'http://pictures'}}, pictures: {image: someone/pictures}}\n")
 	if x := p.Recipe.Package.Processes["app"]; x.Port != 8080 || x.Health != "" {
