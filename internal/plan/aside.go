@@ -49,11 +49,20 @@ func variant(name string) string {
 	known := []string{
 		"alpine", "distroless", "slim", "rootless", "nonroot", "debug", "nightly", "canary", "edge", "dev", "test", "pr", "plus", "full", "lite", "minimal", "arm",
 		"arm64", "armv", "armhf", "riscv64", "ci", "beta", "windows", "ubi", "fips", "cuda", "gpu", "scratch", "debian", "ubuntu", "base", "builder", "artifact", "upload",
-		"agent", "runner", "cli", // which are run elsewhere than the service that they speak to
 	}
 	for _, w := range words {
 		w = strings.TrimRight(w, "0123456789")
 		if slices.Contains(known, w) {
+			return w
+		}
+	}
+	return satellite(name)
+}
+
+// satellite is the word of a name that says that it is run elsewhere than the service that it speaks to; "" if there is none.
+func satellite(name string) string {
+	for _, w := range strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return strings.ContainsRune("./-_:@ ", r) }) {
+		if w == "agent" || w == "runner" || w == "cli" {
 			return w
 		}
 	}

@@ -114,6 +114,10 @@ func TestWhichImageShips(t *testing.T) {
 			"one/Dockerfile", main("one"), "two/Dockerfile", main("right"),
 			"compose.yml", "services: {app: {build: {context: ., dockerfile: two/Dockerfile}}}\n",
 		}, "right"},
+		{"not the agent's, whatever its tag", []string{
+			"build/Dockerfile.agent", main("agent"), "build/Dockerfile.server", main("right"),
+			"image.sh", "docker build -f build/Dockerfile.agent -t x/team:next .\ndocker build -f build/Dockerfile.server -t x/team:next .\n",
+		}, "right"},
 		{"one that needs nothing from elsewhere", []string{
 			"Dockerfile", "FROM debian\nCOPY app.bin /app/app.bin\nENTRYPOINT [\"/app/app.bin\", \"prebuilt\"]\n", "Dockerfile-build", main("right"),
 		}, "right"},
