@@ -185,7 +185,7 @@ func (a *assembly) services(c *composed) {
 		first := database && !hasDatabase
 		switch {
 		case slices.Contains(c.ours, name) || s.Image == "":
-		case !first && !c.needs(name):
+		case !first && !c.needs(name), database && c.others(name):
 		case database && !first:
 			a.Notes.Ask(Question{About: "services", Ask: fmt.Sprintf("the compose file has a second database, %s, a %s; is it needed?", name, kind.Facts().Title), Looked: []Evidence{e}})
 		case known:
@@ -231,6 +231,17 @@ func (c *composed) needs(name string) bool {
 			return regexp.MustCompile(`(^|[^A-Za-z0-9_-])` + regexp.QuoteMeta(name) + `($|[^A-Za-z0-9_-])`).MatchString(value)
 		})
 	})
+}
+
+// others tells whether a database is that of another service of the file, which names it as ours do not.
+func (c *composed) others(name string) bool {
+	other := &composed{file: c.file}
+	for _, o := range slices.Sorted(maps.Keys(c.file.Services)) {
+		if o != name && !slices.Contains(c.ours, o) {
+			other.ours = append(other.ours, o)
+		}
+	}
+	return !c.needs(name) && other.needs(name)
 }
 
 func (a *assembly) mainService(c *composed) string {

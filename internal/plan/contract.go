@@ -328,6 +328,19 @@ func (a *assembly) configures(c *composed, v composeVolume) bool {
 	return strings.HasPrefix(v.Source, ".") && a.Tree.HasDir(path.Join(path.Dir(c.file.name), v.Source)) && len(a.hidden(v.Target)) > 0
 }
 
+// reads tells whether a process is started with a file as an argument that only a compose file lays there.
+func (a *assembly) reads(c *composed, v composeVolume) bool {
+	if !strings.HasPrefix(v.Source, ".") || !a.Tree.Has(path.Join(path.Dir(c.file.name), v.Source)) || a.stage.Files.Exists(path.Clean(v.Target)) {
+		return false
+	}
+	for _, p := range a.recipe.Package.Processes {
+		if slices.ContainsFunc(p.Args, func(arg string) bool { return arg == v.Target || strings.HasSuffix(arg, "="+v.Target) }) {
+			return true
+		}
+	}
+	return false
+}
+
 // hidden are the places of the layout that a volume would hide, sorted.
 func (a *assembly) hidden(volume string) []string {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(a.recipe.Package.Layout)), func(at string) bool { return !within(path.Clean(volume), at) })
@@ -425,6 +438,12 @@ func (a *assembly) volumes(c *composed) {
 		for _, v := range c.file.Services[name].Volumes {
 			file := strings.HasPrefix(v.Source, "/var/run") || strings.HasPrefix(v.Source, "/run") || strings.HasPrefix(v.Source, "/etc/") || path.Ext(v.Target) != ""
 			e := c.file.evidence(name, "volume")
+			if a.reads(c, v) {
+				a.Notes.Ask(Question{
+					About: "package.processes." + ComponentName(name), Looked: []Evidence{e},
+					Ask: fmt.Sprintf("the compose file starts the service with %s, which it lays over the image out of %s; which settings has it where it ships?", v.Target, v.Source),
+				})
+			}
 			switch {
 			case file || a.covers(c, v):
 			case a.configures(c, v):

@@ -216,6 +216,21 @@ func TestOwnProgramAsEntryPoint(t *testing.T) {
 	}
 }
 
+// What a compose file starts the service with and lays over the image is asked for, where the image has none; a database of another service's is not
+// the service's own.
+func TestComposeOfAnExample(t *testing.T) {
+	t.Parallel()
+	p := planned(t, "Dockerfile", "FROM debian\nCOPY run /run\nENTRYPOINT [\"/run\"]\nEXPOSE 8080\n", "run", "", "example/app.cfg", "", "Makefile", "image:\n\tdocker build -t team/app .\n", "example/compose.yml", `
+services:
+  app: {image: team/app, command: "--config /app.cfg", volumes: ["./app.cfg:/app.cfg"], depends_on: [directory]}
+  directory: {image: team/directory, environment: [DB=db]}
+  db: {image: 'postgres:17'}
+`)
+	if !about(p, "package.processes.app") || len(p.Recipe.Services) > 0 {
+		t.Errorf("%+v %+v", p.Questions, p.Recipe.Services)
+	}
+}
+
 // A variable that no shell can name is asked for, not left out; a text about Dockerfiles is none.
 func TestVariableOfAnotherName(t *testing.T) {
 	t.Parallel()

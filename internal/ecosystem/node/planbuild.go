@@ -146,7 +146,7 @@ func libraries(version string) []string {
 // environment is what of the command's environment a build may look at.
 func (p planner) environment() map[string]string {
 	out := map[string]string{}
-	own := regexp.MustCompile(`(?i)^(PATH|HOME|PWD|OLDPWD|USER|UID|EUID|GID|HOSTNAME|SHELL|SHLVL|IFS|PPID|OPTIND|TERM|_|DEBIAN_FRONTEND|TARGET(PLATFORM|OS|ARCH|VARIANT)|BUILD(PLATFORM|OS|ARCH|VARIANT)|.*_proxy|npm_config_.*|pnpm_home|corepack_.*|node_version|yarn_version|.*_CACHE.*|NODE_OPTIONS|GITHUB_(ENV|OUTPUT))$`)
+	own := regexp.MustCompile(`(?i)^(PATH|HOME|PWD|OLDPWD|USER|UID|EUID|GID|HOSTNAME|SHELL|SHLVL|IFS|PPID|OPTIND|TERM|_|DEBIAN_FRONTEND|TARGET(PLATFORM|OS|ARCH|VARIANT)|BUILD(PLATFORM|OS|ARCH|VARIANT)|.*_proxy|npm_config_.*|pnpm_home|corepack_.*|node_version|yarn_version|gopath|.*_CACHE.*|NODE_OPTIONS|GITHUB_(ENV|OUTPUT))$`)
 	for k, v := range p.c.Env {
 		if v != "" && !own.MatchString(k) {
 			out[k] = v
