@@ -481,6 +481,12 @@ func (a *assembly) volumes(c *composed) {
 			a.Notes.Remark("no volume is named anywhere; the sources keep files in data, seen from the working directory, so "+at+" is one", e)
 		}
 	}
+	for _, folder := range a.emptyFolders() {
+		at := path.Join(a.stage.Dir, folder)
+		e := Evidence{File: a.Tree.Below(folder)[0], Rule: "the source keeps the folder, and nothing in it"}
+		add(at, e)
+		a.Notes.Remark("no volume is named anywhere; the source keeps "+folder+" without a file in it, so "+at+" is one", e)
+	}
 	a.recipe.Package.Volumes = outermost(a.recipe.Package.Volumes)
 	for _, v := range a.recipe.Package.Volumes {
 		if hidden := a.hidden(v); len(hidden) > 0 {
@@ -523,10 +529,40 @@ var dataPath = regexp.MustCompile("[\"'`](?:\\./)?data/[A-Za-z0-9._-]+[\"'`]")
 // databaseFile is such a path of a database, which is written to in any case.
 var databaseFile = regexp.MustCompile("[\"'`](?:\\.{1,2}/)?data/[A-Za-z0-9._-]+\\.(?:sqlite3?|db)[\"'`]")
 
+// emptyFolders are those at the tree's top that it keeps without a file in them, where no volume is named and the service runs at the tree's top: for
+// what it writes, unless by their names that is what a build writes.
+func (a *assembly) emptyFolders() []string {
+	o, _ := a.stage.Lookup(a.stage.Dir)
+	top := o.Kind == Source && o.Path == "." || o.Kind == Product && o.Path == o.Build.Dir && o.Build.folder() == "."
+	if !top || len(a.recipe.Package.Volumes) > 0 || a.stage.Dir == "/" {
+		return nil
+	}
+	var out []string
+	last := ""
+	for _, f := range a.Tree.Files() {
+		folder, _, below := strings.Cut(f, "/")
+		if !below || folder == last {
+			continue
+		}
+		if last = folder; strings.HasPrefix(folder, ".") || slices.Contains([]string{"bin", "build", "dist", "node_modules", "out", "output", "public", "static", "target", "vendor"}, folder) {
+			continue
+		}
+		if a.Tree.onlyKept(folder) {
+			out = append(out, folder)
+		}
+	}
+	return out
+}
+
 // keptEmpty tells whether the source has a folder only so that it is there: git keeps none that is empty.
 func (a *assembly) keptEmpty(at string) bool {
 	from, ok := a.stage.SourceOf(at)
-	return ok && a.Tree.HasDir(from) && !slices.ContainsFunc(a.Tree.Below(from), func(f string) bool {
+	return ok && a.Tree.HasDir(from) && a.Tree.onlyKept(from)
+}
+
+// onlyKept tells whether a folder has nothing but files that have git keep it.
+func (t *Tree) onlyKept(folder string) bool {
+	return !slices.ContainsFunc(t.Below(folder), func(f string) bool {
 		return !strings.HasPrefix(path.Base(f), ".git") && !strings.HasPrefix(path.Base(f), ".keep")
 	})
 }

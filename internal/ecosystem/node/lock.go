@@ -176,7 +176,7 @@ func (l *locker) pin(ctx context.Context, p Package) (*lock.Artifact, error) {
 		return nil, err
 	}
 	v, ok := ix.Versions[p.Version]
-	if !ok && p.Optional && ix.elsewhere() {
+	if !ok && p.Optional && ix.elsewhere(p.Version) {
 		return nil, nil
 	}
 	if !ok {

@@ -278,11 +278,11 @@ func TestLockAsksTheRegistryForWhatIsMissing(t *testing.T) {
 		t.Errorf("again: %v %+v", err, again)
 	}
 	// A version that is gone was for the platforms that the others are for.
-	request.Previous, request.Network = ecosystem.LockRequest{}.Previous, registry{"a": net["a"], "mac": `{"versions":{"2.0.0":{"os":["darwin"],"dist":{}}}}`}
+	request.Previous, request.Network = ecosystem.LockRequest{}.Previous, registry{"a": net["a"], "mac": `{"versions":{"0.9.0":{"dist":{}},"1.1.0":{"os":["darwin"],"dist":{}}}}`}
 	if gone, err := node.New().Lock(t.Context(), request); err != nil || !reflect.DeepEqual(got, gone) {
 		t.Errorf("gone: %v %+v", err, gone)
 	}
-	request.Network = registry{"a": net["a"], "mac": `{"versions":{"2.0.0":{"os":["darwin"],"dist":{}},"3.0.0":{"dist":{}}}}`}
+	request.Network = registry{"a": net["a"], "mac": `{"versions":{"1.1.0":{"os":["darwin"],"dist":{}},"1.2.0":{"dist":{}}}}`}
 	if _, err := node.New().Lock(t.Context(), request); err == nil || !strings.Contains(err.Error(), "does not have it") {
 		t.Errorf("gone, and for this platform perhaps: %v", err)
 	}

@@ -92,14 +92,20 @@ func (w *words) UnmarshalYAML(n *yaml.Node) error {
 	return n.Decode((*[]string)(w))
 }
 
-// elsewhere tells whether a package is for other platforms in each version that the registry has: then it was in those that are gone, too.
-func (ix index) elsewhere() bool {
-	for _, v := range ix.Versions {
+// elsewhere tells whether a version that the registry does not have was for other platforms: all that it has of the same major version are.
+func (ix index) elsewhere(version string) bool {
+	major, _, _ := strings.Cut(version, ".")
+	found := false
+	for other, v := range ix.Versions {
+		if !strings.HasPrefix(other, major+".") {
+			continue
+		}
 		if linux.wants(npmPackage{OS: v.OS, CPU: v.CPU, Libc: v.Libc}) {
 			return false
 		}
+		found = true
 	}
-	return len(ix.Versions) > 0
+	return found
 }
 
 func readIndex(ctx context.Context, pkg string, net ecosystem.Network) (index, error) {
