@@ -27,6 +27,9 @@ func (s *Stage) write(abs string, behind bool, by *shellRun) io.ReadWriteCloser 
 	if behind {
 		f.text, f.vague = []byte(o.Text), o.Vague || o.Kind == Unknown
 	}
+	if o.Kind == Source && s.Tree.Has(o.Path) {
+		s.Notes.Remark(fmt.Sprintf("the upstream's image writes to %s, which is not done here", o.Path), by.at)
+	}
 	if o.Kind == Unknown || o.Kind == Empty && !behind {
 		s.Files.Write(abs, Origin{Kind: Empty, Exec: o.Exec}, by.at)
 	}

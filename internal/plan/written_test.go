@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"headwater/internal/plan"
 	"headwater/internal/recipe"
 )
 
@@ -78,19 +79,17 @@ CMD ["/start.sh"]
 // commands find it. That files of the source are edited is told.
 func TestWholeFolderOverTheSource(t *testing.T) {
 	t.Parallel()
-	p := planned(t, "Dockerfile", "FROM debian AS web\nWORKDIR /web\nCOPY web.txt .\nRUN bake pages\nFROM debian AS build\nWORKDIR /src\nCOPY . .\nCOPY --from=web /web .\nRUN sed -i s/a/b/ go.sh && sh go.sh\n"+
+	p := planned(t, "Dockerfile", "FROM debian AS web\nWORKDIR /web\nCOPY web.txt .\nRUN bake pages\nFROM debian AS build\nWORKDIR /src\nCOPY . .\nCOPY --from=web /web .\nRUN sed -i s/a/b/ go.sh && echo true >> go.sh && sh go.sh\n"+
 		"FROM debian:trixie\nCOPY --from=build /src/made /app\nCMD [\"/app\"]\n", "web.txt", "", "go.sh", "bake made\n")
 	name, inside, _ := strings.Cut(p.Recipe.Package.Layout["/app"], ":")
 	c := p.Recipe.Components[name]
 	if inside != "made" || p.Uncertain() || c.Dir != "" || len(c.Src) == 0 || c.Src[0] != "**" || !slices.ContainsFunc(c.Uses, func(u recipe.Use) bool { return u.At == "." }) {
 		t.Errorf("%q %+v %+v", inside, c, p.Questions)
 	}
-	told := false
-	for _, r := range p.Remarks {
-		told = told || strings.Contains(r.Text, "edits go.sh")
-	}
-	if !told {
-		t.Errorf("%+v", p.Remarks)
+	for _, text := range []string{"edits go.sh", "writes to go.sh"} {
+		if !slices.ContainsFunc(p.Remarks, func(r plan.Remark) bool { return strings.Contains(r.Text, text) }) {
+			t.Errorf("not told: %q: %+v", text, p.Remarks)
+		}
 	}
 }
 

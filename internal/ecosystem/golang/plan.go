@@ -79,7 +79,7 @@ func parseCall(args []string) call {
 }
 
 // unknownValue is a variable that the linker is to set to what nobody knows who was not there: a commit, a date.
-var unknownValue = regexp.MustCompile(`(?:^|\s)-X[ =][\w./-]+=(\s|$)`)
+var unknownValue = regexp.MustCompile(`(?:^|\s)-X[ =](?:[\w./-]+=|'[\w./-]+='|"[\w./-]+=")(\s|$)`)
 
 // knownFlags are the linker's without those; such a variable keeps what the source says.
 func knownFlags(value string) string {

@@ -49,7 +49,7 @@ func TestRecogniseBuild(t *testing.T) {
 			map[string]any{"packages": []string{"."}}, []string{"go.mod", "go.sum", "*.go", "lib"}, "app:bin/app", "1.26",
 		},
 		"a package, flags, a folder": {
-			"golang:1", "CGO_ENABLED=0 GOFLAGS=-tags=a go build -trimpath -ldflags '-s -X main.Commit= -X a.example/x/v.Date= -w' -tags=b,c -o /out/ ./cmd/tool", "/out/tool",
+			"golang:1", "CGO_ENABLED=0 GOFLAGS=-tags=a go build -trimpath -ldflags \"-s -X main.Commit= -X 'a.example/x/v.Date=' -X 'a.example/x/v.Built=' -w\" -tags=b,c -o /out/ ./cmd/tool", "/out/tool",
 			map[string]any{"packages": []string{"./cmd/tool"}, "ldflags": "-s -w", "tags": []string{"b", "c", "a"}}, []string{"go.mod", "go.sum", "cmd"}, "tool:bin/tool", "1",
 		},
 		"another folder, a compiler": {
