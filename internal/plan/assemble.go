@@ -64,12 +64,15 @@ func (a *assembly) prove(key string, e ...Evidence) {
 
 // source is the plain component that brings a part of the source, and the part, as the layout writes it.
 func (a *assembly) source(p Placement) string {
-	of := p.Origin.Path
+	of, has := p.Origin.Path, p.Origin.Path
+	if p.Origin.Exec {
+		has += "\x00executable"
+	}
 	name := "source"
 	if of != "." {
 		name = ComponentName(path.Base(of))
 	}
-	for i := 2; a.taken(name) && a.sources[name] != of; i++ {
+	for i := 2; a.taken(name) && a.sources[name] != has; i++ {
 		name = fmt.Sprint(ComponentName(path.Base(of)), "-", i)
 	}
 	c := recipe.Component{Ecosystem: "plain", Root: "runtime", Src: []string{of}}
@@ -83,7 +86,10 @@ func (a *assembly) source(p Placement) string {
 	if old, ok := a.recipe.Components[name]; ok && len(old.Src) < len(c.Src) {
 		c = old // what one place leaves out, another has
 	}
-	a.sources[name] = of
+	if p.Origin.Exec {
+		c.Build, c.Output = []string{"chmod 0755 " + quote(of)}, map[string]string{of: of}
+	}
+	a.sources[name] = has
 	a.recipe.Components[name] = c
 	a.prove("components."+name, p.Evidence)
 	if of == "." {

@@ -317,6 +317,7 @@ func (f *image) copy(s *Stage, from string, c instructions.SourcesAndDest, excep
 		}
 		s.Files.Write(at, Origin{Kind: Empty, Text: content.Data, Exec: executable([]string{"", mode})}, e)
 	}
+	count := len(s.Files.placed)
 	for _, src := range c.SourcePaths {
 		switch {
 		case strings.Contains(src, "://"):
@@ -332,6 +333,11 @@ func (f *image) copy(s *Stage, from string, c instructions.SourcesAndDest, excep
 			if err := f.copyStage(s, from, src, dst, into, e); err != nil {
 				return err
 			}
+		}
+	}
+	for _, p := range slices.Clone(s.Files.placed[count:]) {
+		if executable([]string{"", mode}) {
+			s.makeExecutable(p.At, p.Origin.Path != ".", e) // of the whole tree, what is started is named elsewhere
 		}
 	}
 	return nil

@@ -26,7 +26,7 @@ type Origin struct {
 	Path  string // Source: in the tree, "." is all of it. Product: where it was in the stage that built it, absolute. Link: what it says. Image: in the image. Network: in what was cloned, "" for a single file.
 	Build *Build // Product's
 	Ref   string // Image: its reference. Network: the URL
-	Exec  bool   // Network, Empty: it was made executable
+	Exec  bool   // Network, Empty, a file of the Source: it was made executable
 	Text  string // Empty: what was written into it, as far as that is known
 	Vague bool   // Empty: more than Text may have been written
 }

@@ -103,7 +103,7 @@ func rewritten(placements []Placement, p Placement) bool {
 
 // there tells whether the very same file of the source stands there already, within a folder that was copied as a whole.
 func (a *assembly) there(placed map[string]Placement, p Placement) bool {
-	if p.Origin.Kind != Source || a.Tree.HasDir(p.Origin.Path) {
+	if p.Origin.Kind != Source || p.Origin.Exec || a.Tree.HasDir(p.Origin.Path) {
 		return false
 	}
 	for dir := path.Dir(p.At); dir != "/"; dir = path.Dir(dir) {

@@ -61,9 +61,8 @@ func (system) Recognise(c Command, s *Stage) (bool, error) {
 		chown(c, s)
 	case "chmod":
 		for _, a := range operands(c, "") {
-			if o, _ := s.Files.Lookup(Abs(c.Dir, a)); (o.Kind == Network && o.Path == "" || o.Kind == Empty && o.Text != "") && executable(c.Args) {
-				o.Exec = true
-				s.Files.Place(Abs(c.Dir, a), o, c.Evidence)
+			if executable(c.Args) {
+				s.makeExecutable(Abs(c.Dir, a), slices.ContainsFunc(c.Args, func(a string) bool { return a == "-R" || a == "--recursive" }), c.Evidence)
 			}
 		}
 	case "sed":
@@ -82,6 +81,27 @@ func (system) Recognise(c Command, s *Stage) (bool, error) {
 		return s.runScript(c)
 	}
 	return true, nil
+}
+
+// makeExecutable notes that a file can be started from now on, or all scripts of a folder.
+func (s *Stage) makeExecutable(at string, below bool, e Evidence) {
+	o, _ := s.Files.Lookup(at)
+	switch {
+	case o.Kind == Network && o.Path == "", o.Kind == Empty && o.Text != "", o.Kind == Source && s.Tree.Has(o.Path) && !s.Tree.executable(o.Path):
+		o.Exec = true
+		s.Files.Place(at, o, e)
+	case below && o.Kind == Source && s.Tree.HasDir(o.Path):
+		for _, f := range s.Tree.Below(o.Path) {
+			inside := path.Join(at, relativeTo(o.Path, f))
+			here, _ := s.Files.Lookup(inside)
+			if here.Kind != Source || here.Path != f || s.Tree.executable(f) {
+				continue
+			}
+			if data, err := s.Tree.Read(f); err == nil && strings.HasPrefix(string(data), "#!") {
+				s.makeExecutable(inside, false, e)
+			}
+		}
+	}
 }
 
 // edited notes that sed changes files of the source in place, which nothing here does.

@@ -136,3 +136,9 @@ func (t *Tree) Read(name string) (data []byte, err error) {
 
 // FS reads the tree.
 func (t *Tree) FS() fs.FS { return t.fs }
+
+// executable tells whether a file can be started as it is.
+func (t *Tree) executable(name string) bool {
+	info, err := fs.Stat(t.fs, name)
+	return err == nil && info.Mode()&0o111 != 0
+}
