@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -348,6 +349,27 @@ func TestPlanAsks(t *testing.T) {
 		p := planned(t, files...)
 		if !slices.ContainsFunc(p.Questions, func(q plan.Question) bool { return strings.Contains(q.Ask, c.ask) }) {
 			t.Errorf("%s: nothing asks %q: %+v", name, c.ask, p.Questions)
+		}
+	}
+}
+
+// webpack 4 needs an option of Node.js's where that has OpenSSL 3, whichever manager locks it; webpack 5 and older releases of Node.js do not.
+func TestPlanOldWebpack(t *testing.T) {
+	t.Parallel()
+	const yarn = "# yarn lockfile v1\n\n\n%s:\n  version \"%s\"\n  resolved \"https://registry.example/webpack/-/webpack-4.46.0.tgz#aa\"\n  integrity sha512-aaaa\n"
+	for name, c := range map[string]struct {
+		node, pattern, version string
+		want                   string
+	}{
+		"webpack 4":          {"20", "webpack@4.44.2", "4.44.2", "--openssl-legacy-provider"},
+		"an old Node.js":     {"16", "webpack@4.44.2", "4.44.2", ""},
+		"webpack 5":          {"20", "\"webpack@4 || 5\"", "5.90.0", ""},
+		"another's packages": {"20", "webpack-cli@4", "4.9.0", ""},
+	} {
+		p := planned(t, "Dockerfile", "FROM node:"+c.node+" AS build\nWORKDIR /w\nCOPY . .\nRUN yarn install && yarn build\nFROM scratch\nCOPY --from=build /w/dist /web\n",
+			"package.json", `{"scripts":{"build":"webpack"}}`, "yarn.lock", fmt.Sprintf(yarn, c.pattern, c.version))
+		if got := p.Recipe.Components["node"].Env["NODE_OPTIONS"]; got != c.want {
+			t.Errorf("%s: NODE_OPTIONS is %q, want %q (%+v)", name, got, c.want, p.Questions)
 		}
 	}
 }

@@ -109,6 +109,7 @@ func (p planner) describe(b *plan.Build, f found) {
 	maps.Copy(b.Env, p.environment())
 	b.Sources, b.Named = p.sources(f)
 	p.toolchains(b, f)
+	p.legacyHash(b, f)
 	for _, library := range libraries(b.Toolchains["node"].Value) {
 		b.Needs = appendNeed(b.Needs, library, plan.Evidence{Rule: "Node.js needs it"})
 	}

@@ -1,6 +1,7 @@
 package rust_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -103,6 +104,10 @@ func TestPlanRoot(t *testing.T) {
 			if q.About == "roots" {
 				asked++
 			}
+		}
+		told := slices.ContainsFunc(p.Remarks, func(r plan.Remark) bool { return strings.Contains(r.Text, "the newest Rust") })
+		if told != (name == "none" || name == "a channel") {
+			t.Errorf("%s: that the image has the newest is told: %v", name, told)
 		}
 		if diff := cmp.Diff([]string{"cargo", "libssl-dev", "pkg-config", "rustc"}, r.Packages); diff != "" || r.Suites[0] != tt.suite || asked != tt.questions {
 			t.Errorf("%s: suites %v, questions %+v, packages %s", name, r.Suites, p.Questions, diff)

@@ -263,6 +263,9 @@ func suites() []struct{ release, rust string } {
 // imagePattern is Rust's own image with a version.
 var imagePattern = regexp.MustCompile(`(?:^|/)rust:([0-9]+\.[0-9]+(?:\.[0-9]+)?)`)
 
+// newestPattern is Rust's own image without one.
+var newestPattern = regexp.MustCompile(`(?:^|/)rust(?::(?:latest|slim|bookworm|trixie|alpine|slim-bookworm|slim-trixie))?$`)
+
 // needs notes the release that has the Rust that is asked for, and what crates need that are bound to a system's library.
 func (p project) needs(s *plan.Stage, b *plan.Build) {
 	wanted, file, err := p.wanted(p.fsys)
@@ -280,6 +283,10 @@ func (p project) needs(s *plan.Stage, b *plan.Build) {
 	i := slices.IndexFunc(list, func(r struct{ release, rust string }) bool {
 		return compareRust(cmp.Or(minorOf(wanted), "0.0"), r.rust) <= 0
 	})
+	if newestPattern.MatchString(s.BaseImage()) && i == 0 {
+		s.Notes.Remark(fmt.Sprintf("the image has the newest Rust; Debian trixie's %s is taken, and %s has %s, if crates ask for a later one", list[0].rust, list[len(list)-1].release, list[len(list)-1].rust),
+			plan.Evidence{File: s.Evidence.File, Line: s.Evidence.Line})
+	}
 	switch {
 	case i > 0:
 		b.Release = list[i].release
