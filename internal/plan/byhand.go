@@ -58,7 +58,7 @@ func (s *Stage) makeByHand(at string) bool {
 	}
 	b := s.NewBuild("plain", s.Dir, commands[0].Evidence)
 	b.Name, b.Commands, b.Env, b.Only = ComponentName(cmp.Or(s.Name, path.Base(at))), commands, known, true
-	b.Before = b.Before.only(func(p Placement) bool {
+	b.Before = b.Before.Only(func(p Placement) bool {
 		return p.Origin.Kind != Product || slices.ContainsFunc(commands, func(c Command) bool { return strings.Contains(c.Script, path.Base(p.At)) })
 	})
 	s.Unrecognised = slices.DeleteFunc(slices.Clone(s.Unrecognised), func(c Command) bool {
@@ -71,8 +71,8 @@ func (s *Stage) makeByHand(at string) bool {
 	return true
 }
 
-// only is what stands of some placements.
-func (f *Files) only(keep func(Placement) bool) *Files {
+// Only is what stands of some placements.
+func (f *Files) Only(keep func(Placement) bool) *Files {
 	return &Files{f.tree, slices.DeleteFunc(slices.Clone(f.placed), func(p Placement) bool { return !keep(p) })}
 }
 

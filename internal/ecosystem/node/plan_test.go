@@ -147,6 +147,15 @@ func TestPlan(t *testing.T) {
 			want:       recipe.Component{Ecosystem: "node", Dir: "web", Src: []string{"web", "!web/node_modules"}, Build: []string{"npm run build"}, Output: map[string]string{"dist": "dist"}},
 			toolchains: map[string]string{"node": "24", "npm": "11.6.2"},
 		},
+		"in a member of a workspace that is installed as a whole": {
+			files: []string{
+				"Dockerfile", "FROM node:24 AS build\nRUN npm install -g pnpm@10\nWORKDIR /w\nCOPY . .\nRUN pnpm install\nRUN cd apps/web && pnpm build\nFROM scratch\nCOPY --from=build /w/apps/web/dist /web\n",
+				"package.json", `{"name":"all"}`, "pnpm-lock.yaml", emptyPnpmLock + "importers:\n  .: {}\n  apps/web: {}\n", "apps/web/package.json", `{"name":"web","scripts":{"build":"tool"}}`, "shared/a.ts", "",
+			},
+			component:  "web",
+			want:       recipe.Component{Ecosystem: "node", Dir: "apps/web", Src: []string{"**", "!apps/web/node_modules", "!node_modules"}, Build: []string{"pnpm build"}, Output: map[string]string{"dist": "dist"}},
+			toolchains: map[string]string{"node": "24", "pnpm": "10"},
+		},
 		"of a part of a workspace": {
 			files: []string{
 				"Dockerfile", "FROM node:24 AS part\nWORKDIR /w\nCOPY . .\nRUN npx turbo@2 prune web --docker\nFROM node:24 AS build\nWORKDIR /w\nCOPY --from=part /w/out/json/ .\nCOPY --from=part /w/out/package-lock.json ./\nRUN npm ci\n" +

@@ -105,6 +105,12 @@ func (p planner) describe(b *plan.Build, f found) {
 			Looked: []plan.Evidence{{File: path.Join(f.folder, manifestName)}}, Main: true,
 		})
 	}
+	if f.top != f.folder { // what was installed for the lock above is the ecosystem's matter, too
+		b.Before = b.Before.Only(func(at plan.Placement) bool {
+			by := at.Origin.Build
+			return by == nil || by.Ecosystem != "node" || !by.Only || by.Folder != f.top || path.Base(at.At) != modulesName
+		})
+	}
 	p.unlocked(b, f)
 	maps.Copy(b.Env, p.environment())
 	b.Sources, b.Named = p.sources(f)
