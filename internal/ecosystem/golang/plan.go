@@ -122,7 +122,7 @@ func planBuild(c plan.Command, s *plan.Stage, args []string) error {
 	planEnv(c, b)
 	toolchainOf(s, b, mod)
 	b.Needs = append(b.Needs, plan.Installed{Manager: "apt", Name: "unzip", Evidence: plan.Evidence{Rule: "unpacks the Go toolchain"}})
-	if err := narrow(s, b); err != nil {
+	if err := narrow(s, b, mod); err != nil {
 		return err
 	}
 	unparsed(s, b, mod)
@@ -324,7 +324,7 @@ func toolchainOf(s *plan.Stage, b *plan.Build, m moduleFile) {
 
 // narrow selects the files that the packages need: the folders at the module's top that own packages are in, and what they embed. A
 // program whose packages the tree does not show, or that is copied in selected parts, sees what stands in its stage.
-func narrow(s *plan.Stage, b *plan.Build) error {
+func narrow(s *plan.Stage, b *plan.Build, mod moduleFile) error {
 	src, ok := s.SourceOf(b.Dir)
 	whole := ok
 	if !ok {
@@ -341,13 +341,14 @@ func narrow(s *plan.Stage, b *plan.Build) error {
 		return err
 	}
 	b.Before = s.Files.Clone()
-	if !whole {
+	if !whole || s.Tree.Has(path.Join(src, "go.work")) { // whose modules may be anywhere
 		return nil
 	}
 	patterns := []string{path.Join(src, "go.mod"), path.Join(src, "go.sum")}
 	if s.Tree.HasDir(path.Join(src, "vendor")) {
 		patterns = append(patterns, path.Join(src, "vendor"))
 	}
+	patterns = append(patterns, replaced(s, src, mod)...)
 	for _, dir := range folders {
 		p := path.Join(src, dir)
 		if dir == "." {
@@ -357,6 +358,18 @@ func narrow(s *plan.Stage, b *plan.Build) error {
 	}
 	b.Sources = patterns
 	return nil
+}
+
+// replaced are the folders of the tree that stand in for modules which the main one requires.
+func replaced(s *plan.Stage, src string, m moduleFile) (folders []string) {
+	for _, r := range m.file.Replace {
+		at := path.Join(src, r.New.Path)
+		required := slices.ContainsFunc(m.file.Require, func(q *modfile.Require) bool { return q.Mod.Path == r.Old.Path })
+		if modfile.IsDirectoryPath(r.New.Path) && !path.IsAbs(r.New.Path) && required && at != "." && s.Tree.HasDir(at) {
+			folders = append(folders, at)
+		}
+	}
+	return folders
 }
 
 // unparsed lists the modules that go.mod requires directly and no file of the tree imports: generated code does, so their packages are

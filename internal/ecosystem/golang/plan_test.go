@@ -31,6 +31,25 @@ func planned(t *testing.T, image, run, copied string, files map[string]string) *
 	return p
 }
 
+// Folders that stand in for modules go along with what a program needs; a workspace may need any.
+func TestRecogniseReplacedModules(t *testing.T) {
+	t.Parallel()
+	tree := map[string]string{
+		"go.mod": "module shop.example/app\n\ngo 1.25\n\nrequire shop.example/own v0.0.0\n\nreplace shop.example/own => ./libs/own\n\nreplace shop.example/other => ./libs/other\n", "go.sum": "",
+		"main.go": "package main\n\nimport _ \"shop.example/own\"\n\nfunc main() {}\n", "libs/own/go.mod": "module shop.example/own\n", "libs/own/own.go": "package own\n", "libs/other/go.mod": "module shop.example/other\n",
+	}
+	src := func() []string {
+		return planned(t, "golang:1.25-alpine", "CGO_ENABLED=0 go build -o /out/app .", "/out/app", tree).Recipe.Components["app"].Src
+	}
+	if diff := cmp.Diff([]string{"go.mod", "go.sum", "libs/own", "*.go"}, src()); diff != "" {
+		t.Error(diff)
+	}
+	tree["go.work"] = "go 1.25\n\nuse .\n"
+	if diff := cmp.Diff([]string{"**"}, src()); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // What go build is told becomes a component: packages, flags, cgo, and where the program stands, however it is called.
 func TestRecogniseBuild(t *testing.T) {
 	t.Parallel()
