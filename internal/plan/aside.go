@@ -16,7 +16,7 @@ func Aside(name string) string {
 		switch strings.TrimPrefix(d, ".") {
 		case "devcontainer", "dev", "development":
 			return "it is for development"
-		case "test", "tests", "testing", "testdata", "e2e", "integration-tests", "playwright", "cypress", "benchmark", "benchmarks", "bench", "integration-test":
+		case "test", "tests", "testing", "testdata", "e2e", "integration-tests", "integrationtest", "integrationtests", "integration_test", "integration_tests", "playwright", "cypress", "benchmark", "benchmarks", "bench", "integration-test":
 			return forTests
 		case "doc", "docs", "website", "documentation":
 			return "it is documentation"
@@ -56,10 +56,11 @@ func variant(name string) string {
 			return w
 		}
 	}
-	return satellite(name)
+	return ""
 }
 
-// satellite is the word of a name that says that it is run elsewhere than the service that it speaks to; "" if there is none.
+// satellite is the word of a file's or a folder's name that says that it is run elsewhere than the service that it speaks to; "" if there is none. Stages
+// are called so for other reasons.
 func satellite(name string) string {
 	for _, w := range strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return strings.ContainsRune("./-_:@ ", r) }) {
 		if w == "agent" || w == "runner" || w == "cli" {

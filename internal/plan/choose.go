@@ -483,7 +483,7 @@ func (c *chooser) rank(x *candidate) rank {
 		r.named = slices.ContainsFunc(c.of(name), c.named)
 	}
 	r.alone = len(x.missingOfTree()) == 0
-	r.main = r.main && satellite(x.target.Name) == "" && satellite(base) == "" && satellite(path.Base(path.Dir(name))) == "" // whatever its tags
+	r.main = r.main && satellite(base) == "" && satellite(path.Base(path.Dir(name))) == "" // whatever its tags
 	return r
 }
 

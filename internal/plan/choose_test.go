@@ -118,6 +118,9 @@ func TestWhichImageShips(t *testing.T) {
 			"build/Dockerfile.agent", main("agent"), "build/Dockerfile.server", main("right"),
 			"image.sh", "docker build -f build/Dockerfile.agent -t x/team:next .\ndocker build -f build/Dockerfile.server -t x/team:next .\n",
 		}, "right"},
+		{"a stage that is called like who runs things, not an integration test", []string{
+			".docker/Dockerfile-build", strings.Replace(main("right"), "FROM debian:trixie", "FROM debian:trixie AS runner", 1), "lib/integrationtest/Dockerfile", main("test"),
+		}, "right"},
 		{"one that needs nothing from elsewhere", []string{
 			"Dockerfile", "FROM debian\nCOPY app.bin /app/app.bin\nENTRYPOINT [\"/app/app.bin\", \"prebuilt\"]\n", "Dockerfile-build", main("right"),
 		}, "right"},

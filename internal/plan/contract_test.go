@@ -231,6 +231,15 @@ services:
 	}
 }
 
+// A pattern that may match nothing of an image does not cover what is copied beside it.
+func TestCopyOfWhatMayNotBe(t *testing.T) {
+	t.Parallel()
+	p := planned(t, "Dockerfile", "FROM golang AS build\nWORKDIR /src\nCOPY . .\nRUN bake app.bin\nFROM debian\nCOPY --from=build /src/app.bin /usr/local/bin/app-plugin-* /usr/local/bin/\nCMD [\"app.bin\"]\n")
+	if !strings.HasSuffix(p.Recipe.Package.Layout["/usr/local/bin/app.bin"], ":app.bin") || p.Uncertain() {
+		t.Errorf("%+v %+v", p.Recipe.Package.Layout, p.Questions)
+	}
+}
+
 // A variable that no shell can name is asked for, not left out; a text about Dockerfiles is none.
 func TestVariableOfAnotherName(t *testing.T) {
 	t.Parallel()

@@ -391,6 +391,10 @@ func (f *image) copyStage(s *Stage, from, src, dst string, into bool, e Evidence
 		return nil
 	}
 	if o.Kind == Unknown && !stage.belowSource(src) && len(stage.Files.Inside(src)) == 0 && !stage.AnyUnknown() {
+		if strings.ContainsAny(path.Base(src), "*?[") {
+			s.Notes.Remark(fmt.Sprintf("%s is copied out of the image %s, in which nothing is known to be called so", src, stage.BaseImage()), e)
+			return nil
+		}
 		s.Files.Place(at, Origin{Kind: Image, Ref: stage.BaseImage(), Path: src}, e) // nothing made it: it came with the image
 		return nil
 	}

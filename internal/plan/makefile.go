@@ -260,6 +260,10 @@ func (m *makefile) shell(command string) string {
 			return m.stage.output(command, m.dir, Command{Evidence: Evidence{File: m.name}})
 		}
 	}
+	if name, asked := strings.CutPrefix(strings.TrimPrefix(command, "command -v "), "which "); asked || strings.HasPrefix(command, "command -v ") {
+		name, _, _ = strings.Cut(strings.TrimSpace(name), " ")
+		return name // wherever it is
+	}
 	if script, _, _ := strings.Cut(command, " "); m.stage != nil && m.tag != "" && strings.Contains(script, "/") {
 		if _, ours := m.stage.SourceOf(Abs(m.dir, script)); ours {
 			return m.stage.output(command, m.dir, Command{Evidence: Evidence{File: m.name}})
