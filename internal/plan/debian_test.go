@@ -72,8 +72,10 @@ func FuzzNew(f *testing.F) {
 	f.Add("FROM x\nCOPY --from=y /uv /bin/\nUSER a\nHEALTHCHECK CMD curl http://localhost/${A:-${B}}\n", "services:\n  p: {image: postgres, environment: [A=$A]}\n  a: &a {image: a, environment: {D: postgres://u@p/d}}\n  b: {<<: *a, command: [\"migrate\"], user: \"1\"}\n",
 		"V ?= $(shell x) # y\n%: ; docker build $(V)\n", "jobs: {a: {strategy: {matrix: {f: [a, b]}}, steps: [{uses: ./x}, {uses: docker/build-push-action@v6, with: {file: \"${{ matrix.f }}\"}}]}}\n", "**/x\n", "dockers_v2: [{ids: [a], build_args: {A: '{{ if .X }}y{{ end }}'}}]\nbuilds: {}\n")
 	f.Add("FROM debian AS a\nRUN task b -- x && bake a.bin\nFROM a\nCOPY --from=a /a.bin /\nCMD [\"/a.bin\"]\n", "", "vars: {A: {sh: 'echo {{.B}}'}}\nincludes: {c: .}\ntasks:\n  a: docker build -t {{.A | default \"b\"}} .\n  b:\n    deps: [a]\n    dir: '{{.A}}'\n    cmds: [{task: ':a', vars: {A: x}}, {for: [1], cmd: x}, 'bake a.bin']\n", "", "", "")
+	f.Add("FROM debian AS a\nCOPY <<EOF /e\nA=$B\nEOF\nRUN cat >>/e <<EOF\nC='d'\nEOF\nRUN . /e; echo $A | tee -a /f/g <<< x; ln -s /f /h && ln -s /h/g g && sh /h/g; bake $(cat g)\nFROM a\nCOPY --from=a /h/g /e /\nCMD [\"/e\"]\n",
+		"services: {a: {build: ., env_file: [a, .env], environment: {A: $A}}}\n", "a:\n\techo b > c; . ./c\n", "steps: [{image: plugins/docker, settings: {repo: a, tags: [b], build_args: {A: $B}}}, {commands: [bake d > e]}]\n", "", "")
 	f.Fuzz(func(t *testing.T, dockerfile, compose, makefile, workflow, ignore, releaser string) {
-		files := tree("Dockerfile", dockerfile, "compose.yml", compose, "Makefile", makefile, "Taskfile.yml", makefile, ".github/workflows/x.yml", workflow, ".dockerignore", ignore, ".goreleaser.yaml", releaser, "a", "", "x/action.yml", "runs: {steps: [{run: bake c, shell: sh}]}")
+		files := tree("Dockerfile", dockerfile, "compose.yml", compose, "Makefile", makefile, "Taskfile.yml", makefile, ".github/workflows/x.yml", workflow, ".woodpecker.yml", workflow, ".env", compose, ".dockerignore", ignore, ".goreleaser.yaml", releaser, "a", "", "x/action.yml", "runs: {steps: [{run: bake c, shell: sh}]}")
 		one, err := plan.New(files, plan.Options{Recognisers: []plan.Recogniser{baker{}}})
 		if err != nil {
 			return
