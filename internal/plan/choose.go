@@ -127,7 +127,7 @@ func chooseImage(t *Tree, o Options, notes *Notes) (*candidate, error) {
 	if err != nil {
 		return nil, err
 	}
-	if other := sure(all[1:]); other != nil && (len(best.missing()) > 0 || best.asks()) {
+	if other := sure(all[1:]); other != nil && (len(best.missing()) > 0 || best.asks()) && (c.published(other.image.name) || !c.published(best.image.name)) {
 		notes.Remark(fmt.Sprintf("%s is taken, not %s: that could not be followed to its end", other.name(), best.name()), Evidence{File: other.image.name}, Evidence{File: best.image.name})
 		best, all = other, slices.DeleteFunc(all, func(x *candidate) bool { return x == other || x.name() == best.name() })
 		all = append([]*candidate{other}, all...)

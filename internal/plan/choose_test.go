@@ -305,3 +305,18 @@ func TestClone(t *testing.T) {
 		t.Errorf("%+v %+v", p.Questions, p.Recipe.Components)
 	}
 }
+
+// A published image stays the one that ships, though something of it is made by nobody knows what, while one that is made of it is all known.
+func TestPublishedImageShips(t *testing.T) {
+	t.Parallel()
+	p := planned(t,
+		"docker/Dockerfile", "FROM debian AS parts\nRUN assemble /parts\n"+strings.Replace(main("right"), "ENTRYPOINT", "COPY --from=parts /parts/usr /usr\nENTRYPOINT", 1),
+		"docker/judge/Dockerfile", "FROM thing:built\nCOPY docker/judge/start /start\nENTRYPOINT [\"/app/app.bin\", \"judge\"]\n", "docker/judge/start", "",
+		"scripts/judge.sh", "docker build -t thing:built -f docker/Dockerfile .\ndocker build -f docker/judge/Dockerfile .\n",
+		".github/workflows/a.yml", "jobs: {a: {steps: [{run: scripts/judge.sh}]}}\n",
+		".github/workflows/b.yml", "jobs: {b: {steps: [{uses: docker/build-push-action@v6, with: {push: 'true', file: docker/Dockerfile}}]}}\n",
+	)
+	if diff := cmp.Diff([]string{"/app/app.bin", "right"}, p.Recipe.Package.Command); diff != "" || !p.Uncertain() {
+		t.Errorf("%s%+v", diff, p.Remarks)
+	}
+}
