@@ -439,6 +439,9 @@ func TestComposeVariablesOfAnExample(t *testing.T) {
 		if diff := cmp.Diff(want, p.Recipe.Services["db"].Env); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
+		if diff := cmp.Diff([]string{"SECRET_KEY"}, p.Recipe.Package.Secrets); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
 		if !slices.ContainsFunc(p.Remarks, func(r plan.Remark) bool {
 			return strings.Contains(r.Text, "the example") && r.Evidence[0].File == example
 		}) {
