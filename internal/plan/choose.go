@@ -32,7 +32,7 @@ type rank struct {
 	whole    bool // nothing that it copies is missing
 	plain    bool // the file is called just Dockerfile, Containerfile or default
 	top      bool // made in the tree's top
-	built    int  // 2: a pipeline or compose file builds it, 1: a script
+	built    int  // 3: a compose file, which starts it, builds it, 2: a pipeline, 1: a script
 	alone    bool // from the tree alone, without what somebody makes before
 	products int  // how much is built for it
 	depth    int  // of its folder, negative
@@ -475,9 +475,11 @@ func (c *chooser) rank(x *candidate) rank {
 			r.named = told == by && r.named || c.named(p)
 			told = by
 		}
-		if r.built = max(r.built, 1); p.kind != "script" {
-			r.built = 2
+		of := map[string]int{"script": 1, "compose": 3}[p.kind]
+		if of == 0 || of == 3 && Aside(p.evidence.File) != "" {
+			of = 2
 		}
+		r.built = max(r.built, of)
 	}
 	if len(x.places) == 0 { // its Dockerfile's other stages tell
 		r.named = slices.ContainsFunc(c.of(name), c.named)

@@ -121,6 +121,11 @@ func TestWhichImageShips(t *testing.T) {
 		{"a stage that is called like who runs things, not an integration test", []string{
 			".docker/Dockerfile-build", strings.Replace(main("right"), "FROM debian:trixie", "FROM debian:trixie AS runner", 1), "lib/integrationtest/Dockerfile", main("test"),
 		}, "right"},
+		{"the one that compose builds and starts, of those that a pipeline builds", []string{
+			"one/Dockerfile", main("one"), "two/Dockerfile", main("right"),
+			"compose.yml", "services: {app: {build: {context: ., dockerfile: two/Dockerfile}}}\n",
+			".github/workflows/image.yml", workflow("      - {uses: docker/build-push-action@v6, with: {file: one/Dockerfile, tags: 'tool:1.0'}}\n      - {uses: docker/build-push-action@v6, with: {file: two/Dockerfile, tags: 'app:1.0'}}\n"),
+		}, "right"},
 		{"one that needs nothing from elsewhere", []string{
 			"Dockerfile", "FROM debian\nCOPY app.bin /app/app.bin\nENTRYPOINT [\"/app/app.bin\", \"prebuilt\"]\n", "Dockerfile-build", main("right"),
 		}, "right"},
