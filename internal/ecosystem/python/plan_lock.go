@@ -106,7 +106,23 @@ func (p planner) packages(b *plan.Build, list []Package, i interpreterOf, w sele
 	}
 	add(b, "compile", compiled...)
 	p.system(b, sdists, e)
+	p.linked(b, b.Programs, e)
 	b.Programs = sorted(append(b.Programs, p.scripts(b.Dir)...))
+}
+
+// linked adds the library of C++ for wheels that are linked with it: they expect it of the system (PEP 600), and every image of Debian has it.
+func (p planner) linked(b *plan.Build, names []string, e plan.Evidence) {
+	for _, name := range names {
+		if linkedWithCXX(name) {
+			e.Rule = name + " is linked with it"
+			b.RunNeeds = needs(b.RunNeeds, e, "libstdc++6")
+		}
+	}
+}
+
+// linkedWithCXX tells whether a package's wheel, or that of one that it always brings, has a part in C++.
+func linkedWithCXX(name string) bool {
+	return nativeTable()[name].cxx || slices.Contains([]string{"greenlet", "gevent", "playwright", "sqlalchemy", "numpy", "pandas", "scipy", "opencv-python", "opencv-python-headless", "grpcio", "onnxruntime", "pyarrow", "torch"}, name)
 }
 
 // system adds the distribution's packages that sdists need.

@@ -411,6 +411,7 @@ func (p planner) sdistsOf(b *plan.Build, _ interpreterOf) {
 			}
 		}
 	}
+	p.linked(b, unique(names), p.c.Evidence)
 	for _, name := range unique(names) {
 		n, known := table[name]
 		b.Programs = sorted(append(b.Programs, name))

@@ -317,6 +317,17 @@ func TestPlanScriptOfProject(t *testing.T) {
 }
 
 // The interpreter is that of the image, or the nearest that the project goes with; the roots are of the suite that has it.
+// A wheel with a part in C++ finds its library where it runs; others need none.
+func TestPlanLinkedWheels(t *testing.T) {
+	t.Parallel()
+	for requirement, want := range map[string]bool{"greenlet==3.2": true, "SQLAlchemy[asyncio]": true, "flask==3": false} {
+		p := planned(t, "Dockerfile", "FROM python:3.13-slim\nWORKDIR /srv\nCOPY . .\nRUN pip install -r requirements.txt\nCMD [\"python\", \"x.py\"]\n", "requirements.txt", requirement+"\n", "x.py", "")
+		if packages := p.Recipe.Roots["runtime"].Packages; slices.Contains(packages, "libstdc++6") != want {
+			t.Errorf("%s: the runtime's root has %q", requirement, packages)
+		}
+	}
+}
+
 func TestPlanVersions(t *testing.T) {
 	t.Parallel()
 	for image, want := range map[string]struct{ python, suite, asked string }{
