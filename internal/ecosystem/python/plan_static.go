@@ -46,9 +46,8 @@ func (p planner) pybabel(rest, words []string) error {
 		if verb != "compile" || f.name != "-d" && f.name != "--directory" {
 			continue
 		}
-		if p.active() != nil { // an environment that is laid somewhere as modules alone has no programs
-			words = append([]string{"python3", "-m", "babel.messages.frontend"}, words[1:]...)
-		}
+		// An environment that is laid somewhere as modules alone has no programs.
+		words = append([]string{"python3", "-m", "babel.messages.frontend"}, words[1:]...)
 		at := plan.Abs(p.c.Dir, f.value)
 		if _, ok := p.SourceOf(p.c.Dir); !ok {
 			p.c.Dir = path.Dir(at)
