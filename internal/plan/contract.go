@@ -27,15 +27,24 @@ func (a *assembly) contract(c *composed) {
 	a.settings()
 }
 
-// settings asks for Django's settings where the project takes them from the environment and names none by default: it does not start without.
+// settings asks for Django's settings where the project takes them from the environment and none of its files sets that: it does not start
+// without.
 func (a *assembly) settings() {
 	const variable = "DJANGO_SETTINGS_MODULE"
 	data, name, err := a.stage.ReadFile(Abs(a.stage.Dir, "manage.py"))
 	if err != nil || !bytes.Contains(data, []byte("execute_from_command_line")) || bytes.Contains(data, []byte(variable)) || a.recipe.Package.Env[variable] != "" {
 		return
 	}
+	for _, source := range a.Tree.sources([]string{".py"}) {
+		if setsDjango.Match(source) {
+			return
+		}
+	}
 	a.Notes.Ask(Question{About: "package.env." + variable, Looked: []Evidence{{File: name}}, Ask: fmt.Sprintf("%s takes the settings that %s names, and nothing names any; which are they?", name, variable)})
 }
+
+// setsDjango is how a program of Python names Django's settings.
+var setsDjango = regexp.MustCompile(`environ(?:\.setdefault\(|\[)\s*["']DJANGO_SETTINGS_MODULE["']`)
 
 // command splits entry point and arguments: the first is the package's command, the others are the main process's.
 func (a *assembly) command() {

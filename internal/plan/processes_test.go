@@ -126,16 +126,19 @@ func TestHealthOfSources(t *testing.T) {
 func TestSettingsOfDjango(t *testing.T) {
 	t.Parallel()
 	const manage = "from django.core.management import execute_from_command_line\n"
+	const named = "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings')\n"
 	for name, c := range map[string]struct {
-		env, manage string
-		asks        bool
+		env, manage, other string
+		asks               bool
 	}{
-		"nothing names them":        {"", manage, true},
-		"the image names them":      {"ENV DJANGO_SETTINGS_MODULE=shop.settings\n", manage, false},
-		"the project names its own": {"", manage + "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings')\n", false},
-		"it is not Django's":        {"", "print()\n", false},
+		"nothing names them":        {"", manage, "", true},
+		"they are only read":        {"", manage, "print(os.environ['DJANGO_SETTINGS_MODULE '])\n", true},
+		"the image names them":      {"ENV DJANGO_SETTINGS_MODULE=shop.settings\n", manage, "", false},
+		"the project names its own": {"", manage + named, "", false},
+		"another file names them":   {"", manage, "from os import environ\n" + named, false},
+		"it is not Django's":        {"", "print()\n", "", false},
 	} {
-		p := planned(t, "Dockerfile", "FROM debian\nCOPY . /app\nWORKDIR /app\n"+c.env+"CMD [\"/app/run\"]\nEXPOSE 8080\n", "run", "", "manage.py", c.manage)
+		p := planned(t, "Dockerfile", "FROM debian\nCOPY . /app\nWORKDIR /app\n"+c.env+"CMD [\"/app/run\"]\nEXPOSE 8080\n", "run", "", "manage.py", c.manage, "shop/setup.py", c.other)
 		if about(p, "package.env.DJANGO_SETTINGS_MODULE") != c.asks {
 			t.Errorf("%s: %+v", name, p.Questions)
 		}
