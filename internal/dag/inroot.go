@@ -18,7 +18,7 @@ type Mount struct {
 	From     *Node
 	Path     string // inside From's output, "" for all of it
 	At       string // absolute; below /build or a path of its own
-	Writable bool   // an overlay: the build may add, replace and delete files; the input stays as it is
+	Writable bool   // the build may add, replace and delete files; the input stays as it is. An overlay, where the root can lay one, else a copy
 	Copy     bool   // a copy of a folder, in which files can be written in place too: for sources
 	Into     string // At of an earlier copy with a folder in that place, into which this one is copied: what both have is this one's
 }
@@ -101,7 +101,7 @@ func enter(door door, outputs []string, mounts []Mount, outputAt map[string]stri
 	s.WriteString(door.start)
 	// An overlay's folder has the mode that the upper layer's folder has, so folders that may be written to are made there.
 	s.WriteString(`layer() { run mkdir "$2" "$2.work"; (cd "$1" && run find . -mindepth 1 -type d -print0) |
-  (cd "$2" && run xargs -0r ` + door.mkdir + ` -p --); }` + "\n")
+  (cd "$2" && run xargs -0r ` + door.words("mkdir") + ` -p --); }` + "\n")
 	s.WriteString(`cd "$NIX_BUILD_TOP"; T=$NIX_BUILD_TOP` + "\n")
 	s.WriteString("run mkdir -p .tmp .home .layers")
 	for _, o := range outputs {
@@ -117,7 +117,7 @@ func enter(door door, outputs []string, mounts []Mount, outputAt map[string]stri
 	for i, m := range mounts {
 		switch {
 		case m.Into != "":
-		case m.Copy:
+		case m.Copy || m.Writable && door.copies:
 			fmt.Fprintf(&s, ` --bind "$T/.layers/%d" %s`+"\n", i, Quote(m.At))
 		case m.Writable:
 			fmt.Fprintf(&s, ` --overlay-src %s --overlay "$T/.layers/%d" "$T/.layers/%d.work" %s`+"\n", Quote(m.from()), i, i, Quote(m.At))
@@ -142,6 +142,8 @@ func enter(door door, outputs []string, mounts []Mount, outputAt map[string]stri
 			fmt.Fprintf(&s, "run cp -rT --remove-destination --preserve=mode,timestamps,links %s %s; run chmod -R u+w %s\n", Quote(m.from()), at, at)
 		case m.Copy:
 			fmt.Fprintf(&s, `run cp -rT --preserve=mode,timestamps,links %s "$T/.layers/%d"; run chmod -R u+w "$T/.layers/%d"`+"\n", Quote(m.from()), i, i)
+		case m.Writable && door.copies:
+			fmt.Fprintf(&s, `run cp -rT --preserve=mode,timestamps,links %s "$T/.layers/%d"; run find "$T/.layers/%d" -type d -exec `+door.words("chmod")+" u+w {} +\n", Quote(m.from()), i, i)
 		case m.Writable:
 			fmt.Fprintf(&s, `layer %s "$T/.layers/%d"`+"\n", Quote(m.from()), i)
 		}
@@ -152,7 +154,7 @@ func enter(door door, outputs []string, mounts []Mount, outputAt map[string]stri
 esac; w=${!v}; case $v in *Path) w=${w/#"$T"//build};; esac; args+=(--setenv "$v" "$w"); done < <(` + door.names + ")\n")
 	s.WriteString("args+=(--setenv PATH " + door.path + " --setenv HOME /home/build --setenv TMPDIR /tmp\n")
 	s.WriteString(` --setenv LANG C.UTF-8 --setenv TZ UTC --setenv SOURCE_DATE_EPOCH 315532800 --setenv CORES "$NIX_BUILD_CORES" --chdir /build)` + "\n")
-	s.WriteString("exec " + door.bwrap + ` "${args[@]}" -- ` + door.shell + ` -euo pipefail "${scriptPath/#"$T"//build}"` + "\n")
+	s.WriteString("exec " + door.words("bwrap") + ` "${args[@]}" -- ` + door.shell + ` -euo pipefail "${scriptPath/#"$T"//build}"` + "\n")
 	return s.String()
 }
 

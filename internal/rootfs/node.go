@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"pault.ag/go/debian/version"
+
 	"headwater/internal/artifact"
 	"headwater/internal/dag"
 	"headwater/internal/lock"
@@ -26,6 +28,11 @@ func Node(m *dag.Maker, name string, r lock.Root) (*dag.Node, error) {
 		}
 		inputs = append(inputs, n)
 		c.packages = append(c.packages, locked{a.Name, n.Path()})
+		if a.Name == entrance {
+			if c.plain, err = older(a.Version, overlaysSince); err != nil {
+				return nil, fmt.Errorf("derive root %s: %s: %w", name, a.Name, err)
+			}
+		}
 	}
 	return m.Tree(dag.Node{Kind: dag.Root, Name: "root " + name, Content: c, Inputs: inputs}, "root")
 }
@@ -34,6 +41,24 @@ func Node(m *dag.Maker, name string, r lock.Root) (*dag.Node, error) {
 type content struct {
 	hash     nix.Hash
 	packages []locked
+	plain    bool
+}
+
+// Plain implements dag.Plain.
+func (c *content) Plain() bool { return c.plain }
+
+// entrance is the package whose program builds enter the root by, and overlaysSince its first version that lays overlays (bubblewrap's
+// release notes, 0.11.0).
+const entrance, overlaysSince = "bubblewrap", "0.11.0"
+
+// older tells whether version a of a package is before b.
+func older(a, b string) (bool, error) {
+	v, err := version.Parse(a)
+	if err != nil {
+		return false, err
+	}
+	w, err := version.Parse(b)
+	return version.Compare(v, w) < 0, err
 }
 
 // locked is a package by name and where its .deb is in the store.
