@@ -26,7 +26,56 @@ func hello(t *testing.T) string {
 }
 
 func TestPackageRuns(t *testing.T) {
-	launcher := hello(t)
+	packageRuns(t, hello(t))
+}
+
+// In a root of bookworm, whose bubblewrap lays no overlays, the package is the same.
+func TestPackageRunsInBookworm(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "hello")
+	if err := os.CopyFS(dir, os.DirFS("../../examples/hello")); err != nil {
+		t.Fatal(err)
+	}
+	edit := func(file, old, new string) {
+		b, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(strings.Replace(string(b), old, new, 1)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	edit(recipeFile, "[trixie]", "[bookworm]")
+	// What is added to a folder of the root's leaves what the root has in it and in those around it.
+	edit(recipeFile, "  links:\n", "    /usr/share/base-files/hello: hello:greetings\n  links:\n    /usr/bin/greets: /app/hello.sh\n    /etc/greets: /app\n")
+	edit("hello.sh", "serve) exec", `see) shift
+  for d; do
+    if : 2>/dev/null >"$d/x"; then echo "$d is writable"; fi
+    for f in "$d"/*; do if [ -L "$f" ]; then echo "$f -> $(readlink "$f")"; else echo "$f"; fi; done
+  done ;;
+serve) exec`)
+	store := sharedStore(t)
+	output(t, "lock", "--store", store, dir)
+	out, _ := output(t, "build", "--store", store, dir)
+	packageRuns(t, filepath.Join(store, out, "bin", "hello"))
+	cmd := exec.CommandContext(t.Context(), filepath.Join(store, out, "bin", "hello"), "see", "/usr", "/usr/bin", "/usr/local", "/usr/local/lib", "/usr/share/base-files", "/etc")
+	cmd.Env = append(os.Environ(), "HEADWATER_STATE="+t.TempDir())
+	seen, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, seen)
+	}
+	for _, want := range []string{"/usr/bin/greets -> /app/hello.sh", "/etc/greets -> /app", "/usr/share/base-files/hello", "/usr/share/base-files/motd", "/usr/bin/bash", "/usr/local/lib/hello", "/usr/share", "/etc/passwd", "/etc/alternatives"} {
+		if !strings.Contains(string(seen), want+"\n") {
+			t.Errorf("it does not see %s", want)
+		}
+	}
+	if strings.Contains(string(seen), "is writable") {
+		t.Errorf("a folder of the root can be written to:\n%s", seen)
+	}
+}
+
+func packageRuns(t *testing.T, launcher string) {
+	t.Helper()
 	state := t.TempDir()
 	for _, c := range []struct{ args, want string }{
 		{"", "hello from release 1, in /app, as 1000:1000\n"},

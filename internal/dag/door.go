@@ -91,10 +91,14 @@ func doorOf(root *Node) door {
 		return pathsDoor(r)
 	}
 	d := treeDoor(string(root.Path()))
-	if p, ok := root.Content.(Plain); ok {
-		d.copies = p.Plain()
-	}
+	d.copies = IsPlain(root)
 	return d
+}
+
+// IsPlain tells whether a root's bubblewrap lays no overlays.
+func IsPlain(root *Node) bool {
+	p, ok := root.Content.(Plain)
+	return ok && p.Plain()
 }
 
 // treeDoor is the way into a tree of Debian packages.

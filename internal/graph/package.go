@@ -18,7 +18,26 @@ var (
 	assemble string
 	//go:embed launcher.sh
 	launcher string
+	//go:embed laid.sh
+	laid string
 )
+
+// The lines of the launcher that lay overlays, and what stands there for a root whose bubblewrap lays none.
+const (
+	startsOverlays = "for dir in /usr /etc; do\n"
+	laysOverlay    = `args+=(--overlay-src "$store$root$dir" --overlay-src "$here/over$dir" --ro-overlay "$dir") ;;`
+	lays           = `lay "$dir" ;;`
+	endsMounts     = "args+=(--remount-ro / "
+	endsLaid       = `args+=("${laid[@]}" --remount-ro / `
+)
+
+// launcherFor is the launcher of a package whose root that is.
+func launcherFor(root *dag.Node) string {
+	if !dag.IsPlain(root) {
+		return launcher
+	}
+	return strings.NewReplacer(startsOverlays, laid+startsOverlays, laysOverlay, lays, endsMounts, endsLaid).Replace(launcher)
+}
 
 // noteReplaced follows assemble where the package has artifacts other than upstream's lock names, or from elsewhere: share/headwater/replaced
 // lists them, as lock.File.Replaced does.
@@ -45,7 +64,7 @@ func (b *builder) pkg() (*dag.Node, error) {
 		closures = append(closures, fmt.Sprintf("closure-%d %s", i, n.Path()))
 	}
 	files, script := map[string]string{
-		"layout": layout.String(), "settings": b.settings(), "launcher": launcher, "links": links(p.Links),
+		"layout": layout.String(), "settings": b.settings(), "launcher": launcherFor(root), "links": links(p.Links),
 		"volumes": lines(p.Volumes),
 	}, assemble
 	if list := b.Lock.Replaced(); len(list) > 0 {
