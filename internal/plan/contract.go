@@ -503,7 +503,7 @@ func (a *assembly) volumes(c *composed) {
 	}
 	for _, folder := range a.emptyFolders() {
 		at := path.Join(a.stage.Dir, folder)
-		e := Evidence{File: a.Tree.Below(folder)[0], Rule: "the source keeps the folder, and nothing in it"}
+		e := Evidence{File: folder, Rule: "the source keeps the folder, and nothing in it"}
 		add(at, e)
 		a.Notes.Remark("no volume is named anywhere; the source keeps "+folder+" without a file in it, so "+at+" is one", e)
 	}

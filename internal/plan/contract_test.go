@@ -80,7 +80,7 @@ services:
 		t.Error(diff)
 	}
 	if diff := cmp.Diff(map[string]recipe.Root{
-		"runtime":    {Suites: []string{"trixie", "trixie-security"}, Packages: []string{"ca-certificates", "python3", "tzdata"}},
+		"runtime":    {Suites: []string{"trixie", "trixie-security"}, Packages: []string{"ca-certificates", "python-is-python3", "python3", "tzdata"}},
 		"postgresql": {Suites: []string{"trixie", "trixie-security"}, Packages: []string{"postgresql-17"}},
 		"redis":      {Suites: []string{"trixie", "trixie-security"}, Packages: []string{"redis-server"}},
 	}, p.Recipe.Roots); diff != "" {

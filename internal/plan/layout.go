@@ -288,6 +288,11 @@ func short(s string) string {
 	return s
 }
 
+// environment tells whether what is built is a whole environment of Python, which has an interpreter by its plain name.
+func (b *Build) environment() bool {
+	return b.Ecosystem == "python" && slices.ContainsFunc(b.Outputs, func(o Output) bool { return o.Inside == "" || o.Inside == "." })
+}
+
 // runtime is the root that the service runs in: what the last stage installs, and what its base image has.
 func (a *assembly) runtime() {
 	b := parseBase(a.stage.BaseImage())
@@ -298,7 +303,11 @@ func (a *assembly) runtime() {
 		})
 	}
 	var installed []Installed
-	for _, name := range b.runs(a.stage.Evidence, a.Notes) {
+	runs := b.runs(a.stage.Evidence, a.Notes)
+	if b.family == "python" && !slices.ContainsFunc(a.order, (*Build).environment) {
+		runs = append(runs, "python-is-python3") // by which name no package of Debian's interpreter has it
+	}
+	for _, name := range runs {
 		installed = append(installed, Installed{Manager: "apt", Name: name, Evidence: Evidence{File: a.stage.Evidence.File, Line: a.stage.Evidence.Line, Rule: "the base image has it"}})
 	}
 	installed = append(installed, a.stage.Packages...)
