@@ -325,3 +325,16 @@ func TestPublishedImageShips(t *testing.T) {
 		t.Errorf("%s%+v", diff, p.Remarks)
 	}
 }
+
+// Git's own folder is in no release's source: an image that takes it, to ask for its version, is not asked about.
+func TestFolderOfGit(t *testing.T) {
+	t.Parallel()
+	dockerfile := strings.Replace(main("x"), "COPY . .\n", "COPY . .\nCOPY .git .git/\nCOPY .git/HEAD head\n", 1)
+	p := planned(t, "Dockerfile", dockerfile, "a", "")
+	if p.Uncertain() || about(p, "package.layout") {
+		t.Errorf("%+v", p.Questions)
+	}
+	if !slices.ContainsFunc(p.Remarks, func(r plan.Remark) bool { return strings.Contains(r.Text, "git's own folder") }) {
+		t.Errorf("nothing tells of it: %+v", p.Remarks)
+	}
+}

@@ -197,6 +197,10 @@ func (f *image) copySource(s *Stage, src, dst string, into bool, except []string
 	if rel == "" {
 		rel = "."
 	}
+	if (rel == ".git" || strings.HasPrefix(rel, ".git/")) && !f.context.stage.Tree.Exists(rel) {
+		s.Notes.Remark("the image takes git's own folder, which no release's source has; what asks git which version this is gets the release's", e)
+		return
+	}
 	matches := []string{rel}
 	if strings.ContainsAny(src, "*?[") {
 		matches, into = f.context.match(rel), true

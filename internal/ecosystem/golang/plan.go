@@ -127,6 +127,7 @@ func planBuild(c plan.Command, s *plan.Stage, args []string) error {
 	}
 	unparsed(s, b, mod)
 	k.outputs(c, s, b, packages, mod)
+	b.Only = len(b.Outputs) > 0 // what else is made beside them, other commands make
 	return nil
 }
 
