@@ -110,3 +110,18 @@ func TestShellThatDoesNotEnd(t *testing.T) {
 		t.Errorf("%v %+v", err, p)
 	}
 }
+
+// A downloaded script that installs a tool whose calls are followed is known for that; any other is a command that nobody knows.
+func TestDownloadedInstallers(t *testing.T) {
+	t.Parallel()
+	for url, asks := range map[string]bool{"https://tools.example/uv/0.8/install.sh": false, "https://tools.example/wonder/install.sh": true, "https://tools.example/juvenile.sh": true} {
+		dockerfile := strings.Replace(main("x"), "RUN bake", "ADD "+url+" /get.sh\nRUN chmod +x /get.sh && /get.sh\nRUN bake", 1)
+		p := planned(t, "Dockerfile", dockerfile, "a", "")
+		if about(p, "components") != asks {
+			t.Errorf("%s: %+v", url, p.Questions)
+		}
+		if !slices.ContainsFunc(p.Remarks, func(r plan.Remark) bool { return strings.Contains(r.Text, "downloads "+url) }) {
+			t.Errorf("%s: nothing tells of the download: %+v", url, p.Remarks)
+		}
+	}
+}

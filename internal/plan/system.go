@@ -299,6 +299,10 @@ func runShell(c Command, s *Stage) error {
 	return nil
 }
 
+// installer finds addresses of scripts that install a tool whose calls are followed, which builds here bring themselves. That it is downloaded
+// is told.
+var installer = regexp.MustCompile(`\b(?:uv|poetry|rustup|pnpm|nvm)\b`)
+
 // runScript follows a script of the source that is called by its path.
 func (s *Stage) runScript(c Command) (bool, error) {
 	if !strings.Contains(c.Args[0], "/") && path.Ext(c.Args[0]) != ".sh" {
@@ -310,7 +314,8 @@ func (s *Stage) runScript(c Command) (bool, error) {
 		return true, s.run(text, Abs(c.Dir, c.Args[0]), c.Dir, c.Env, Evidence{File: e.File, Rule: e.Rule}, outputOf(c), c.Args[1:]...)
 	}
 	if err != nil {
-		return false, nil // not out of the source: it stays a command that nobody knows
+		o, _ := s.Files.Lookup(Abs(c.Dir, c.Args[0]))
+		return o.Kind == Network && installer.MatchString(o.Ref), nil // else not out of the source: it stays a command that nobody knows
 	}
 	first, _, _ := strings.Cut(string(data), "\n")
 	if line, ok := strings.CutPrefix(first, "#!"); ok && !strings.Contains(first, "sh") {
