@@ -101,6 +101,10 @@ func (p planner) poetryFill(b *plan.Build, dir string, flags []flag) error {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	w := poetryOptions(manifest, flags)
+	if w.project && manifest.PoetryPackage() && !p.hasPoetryModule(dir, manifest) {
+		w.project = false
+		p.Notes.Remark(fmt.Sprintf("%s finds no package %s in %s, so what it depends on is installed alone", p.c.Text(), manifest.Name(), dir), p.c.Evidence)
+	}
 	if slices.ContainsFunc(flags, func(f flag) bool { return f.name == "--only-root" }) {
 		// The project joins what is there.
 		w.groups, _ = b.Options["groups"].([]string)
@@ -117,6 +121,16 @@ func (p planner) poetryFill(b *plan.Build, dir string, flags []flag) error {
 	}
 	w.set(b)
 	return p.fromLock(b, dir, "poetry.lock", p.interpreter(b, dir, flags), w)
+}
+
+// hasPoetryModule tells whether the stage has what Poetry takes for the project's package where pyproject.toml names none: a folder or a file
+// called like it, at the top or in src. Poetry 1 passes over a project without; Poetry 2 ends with an error.
+func (p planner) hasPoetryModule(dir string, manifest *Project) bool {
+	if poetry := manifest.fields.Tool.Poetry; poetry == nil || len(poetry.Packages) > 0 {
+		return true
+	}
+	name := strings.ReplaceAll(manifest.Name(), "-", "_")
+	return slices.ContainsFunc([]string{name, name + ".py", "src/" + name, "src/" + name + ".py"}, func(at string) bool { return p.Files.Exists(path.Join(dir, at)) })
 }
 
 func noBinaryEnv(v string) (all bool, names []string, err error) {

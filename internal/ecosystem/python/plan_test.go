@@ -410,3 +410,25 @@ func TestPlanPublishedPackagesAlone(t *testing.T) {
 		t.Errorf("%s %+v", diff, p.Recipe.Components)
 	}
 }
+
+// Poetry 1 installs what a project depends on where the project's own package is not there, as in a stage that has its manifest and lock alone.
+func TestPlanPoetryWithoutPackage(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		copies string
+		want   any // the option "project"
+	}{
+		"manifest and lock alone": {"pyproject.toml poetry.lock", false},
+		"the package, too":        {". ", nil},
+	} {
+		p := planned(t, "Dockerfile", "FROM python:3.11\nRUN pip install poetry\nENV POETRY_VIRTUALENVS_IN_PROJECT=true\nWORKDIR /srv\nCOPY "+c.copies+" ./\nRUN poetry install --only main\nCMD [\"x\"]\n",
+			"pyproject.toml", strings.Replace(string(testdata(t, "poetry1", "pyproject.toml")), "packages = [{ include = \"shop\" }]\n", "", 1),
+			"poetry.lock", "broken", "shop/__init__.py", "", "packages/core/pyproject.toml", "")
+		if got := p.Recipe.Components["env"].Options["project"]; got != c.want {
+			t.Errorf("%s: project is %v, want %v", name, got, c.want)
+		}
+		if told := slices.ContainsFunc(p.Remarks, func(r plan.Remark) bool { return strings.Contains(r.Text, "finds no package shop in /srv") }); told != (c.want != nil) {
+			t.Errorf("%s: %+v", name, p.Remarks)
+		}
+	}
+}

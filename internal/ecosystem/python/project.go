@@ -36,6 +36,7 @@ type poetryFields struct {
 	PackageMode   *bool          `toml:"package-mode"`
 	Dependencies  map[string]any `toml:"dependencies"`
 	Extras        map[string][]string
+	Packages      []any
 	Group         map[string]any `toml:"group"`
 	DevOld        map[string]any `toml:"dev-dependencies"`
 }
