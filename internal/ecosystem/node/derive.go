@@ -125,7 +125,7 @@ func dependencies(r ecosystem.DeriveRequest, p project, o options, t tools) (*da
 	if err != nil {
 		return nil, err
 	}
-	files := map[string]string{"install": install, "plan": string(text)}
+	files := map[string]string{"install": t.installer(), "plan": string(text)}
 	prepare, err := rewrite(r.Lock.Artifacts, p, files)
 	if err != nil {
 		return nil, err

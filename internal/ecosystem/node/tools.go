@@ -17,6 +17,18 @@ type tools struct {
 	mounts  []dag.Mount
 	prepare string // bash
 	headers bool   // it has Node.js' own
+	version string // Node.js's, "" where it is the root's own
+}
+
+// closes is for Node.js before 18.2, whose servers cannot close the connections that are left; those of a manager that has ended are none.
+const closes = `require("http").Server.prototype.closeAllConnections = () => {};` + "\n"
+
+// installer is install.js for the toolchain's Node.js.
+func (t tools) installer() string {
+	if t.version != "" && allows("<18.2", t.version) {
+		return closes + install
+	}
+	return install
 }
 
 // unpack lays the toolchain's packages out as they are when installed.
@@ -69,6 +81,7 @@ chmod 755 "$out/bin/corepack"
 // toolchain makes the node that has the recipe's tools; without any in the lock the root's own are used.
 func toolchain(r ecosystem.DeriveRequest) (tools, error) {
 	in := dag.InRoot{Kind: dag.Toolchain, Name: "node-toolchain", Title: "toolchain", Root: r.Root, Env: map[string]string{}, Script: unpack}
+	versions := map[string]string{}
 	for _, name := range New().Toolchains() {
 		for i, a := range r.Toolchains[name] {
 			n, err := r.Maker.Fetch(a.Artifact())
@@ -77,6 +90,7 @@ func toolchain(r ecosystem.DeriveRequest) (tools, error) {
 			}
 			in.Inputs = append(in.Inputs, n)
 			if i == 0 {
+				versions[name] = a.Version
 				in.Env[name] = string(n.Path())
 				in.Title += " " + name + " " + a.Version
 			} else {
@@ -91,7 +105,7 @@ func toolchain(r ecosystem.DeriveRequest) (tools, error) {
 	if err != nil {
 		return tools{}, err
 	}
-	return tools{n, []dag.Mount{{From: n, At: toolsAt}}, "export PATH=" + toolsAt + "/bin:$PATH", in.Env["node"] != ""}, nil
+	return tools{n, []dag.Mount{{From: n, At: toolsAt}}, "export PATH=" + toolsAt + "/bin:$PATH", in.Env["node"] != "", versions["node"]}, nil
 }
 
 // own is the toolchain as a component.
