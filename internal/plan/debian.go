@@ -109,7 +109,8 @@ func inBookworm(name string) string {
 // bookworm are the packages whose names have their version, and whose version is another there, by their names in trixie.
 func bookworm() map[string]string {
 	return map[string]string{
-		"libldap2": "libldap-2.5-0", "libicu76": "libicu72", "libgirepository-2.0-0": "libgirepository-1.0-1", "libgirepository-2.0-dev": "libgirepository1.0-dev",
+		"libldap2": "libldap-2.5-0", "libldap-2.5": "libldap-2.5-0", // apt takes it for a pattern
+		"libicu76": "libicu72", "libgirepository-2.0-0": "libgirepository-1.0-1", "libgirepository-2.0-dev": "libgirepository1.0-dev",
 		"libhdf5-310": "libhdf5-103-1", "libavcodec61": "libavcodec59", "libgit2-1.9": "libgit2-1.5", "postgresql-client-17": "postgresql-client-15", "libpython3.13": "libpython3.11",
 		"libllvm19": "libllvm15", "libboost-system1.83.0": "libboost-system1.74.0", "libzip5": "libzip4", "libavif16": "libavif15",
 	}

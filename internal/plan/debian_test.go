@@ -31,7 +31,7 @@ func TestRuntimeRoot(t *testing.T) {
 		{"python:3.13.7-slim-trixie", "true", recipe.Root{Suites: trixie, Packages: []string{"ca-certificates", "python-is-python3", "python3", "tzdata"}}, ""},
 		{"docker.io/library/python:3.11-alpine", "apk add libmagic", recipe.Root{Suites: []string{"bookworm", "bookworm-security"}, Packages: []string{"ca-certificates", "libmagic1", "python-is-python3", "python3", "tzdata"}}, ""},
 		{"python:3.11-alpine", "apk add icu-libs", recipe.Root{Suites: []string{"bookworm", "bookworm-security"}, Packages: []string{"ca-certificates", "libicu72", "python-is-python3", "python3", "tzdata"}}, ""},
-		{"python:3.10-slim", "apt-get install -y libldap-2.5-0", recipe.Root{Suites: []string{"bookworm", "bookworm-security"}, Packages: []string{"ca-certificates", "libldap-2.5-0", "python-is-python3", "python3", "tzdata"}}, "roots"},
+		{"python:3.10-slim", "apt-get install -y libldap-2.5", recipe.Root{Suites: []string{"bookworm", "bookworm-security"}, Packages: []string{"ca-certificates", "libldap-2.5-0", "python-is-python3", "python3", "tzdata"}}, "roots"},
 		{"debian", "apt-get install -y libldap-2.5", recipe.Root{Suites: trixie, Packages: []string{"libldap2"}}, ""},
 		{"python:3.14", "true", recipe.Root{Suites: []string{"forky"}, Packages: []string{"ca-certificates", "python-is-python3", "python3", "tzdata"}}, ""},
 		{"python:3.14", "apt-get install -y libxml2 libpq5", recipe.Root{Suites: []string{"forky"}, Packages: []string{"ca-certificates", "libpq5", "libxml2-16", "python-is-python3", "python3", "tzdata"}}, ""},
