@@ -13,7 +13,6 @@ import (
 // from the project. Where the lock has several versions of a package, those that depend on it say which; as they may be of a version
 // that is not the one in the end, the walk is made again until it agrees with itself.
 type poetryWalk struct {
-	lock   *poetryLock
 	env    Environment
 	python Version
 	byName map[string][]poetryCandidate // newest first
@@ -46,7 +45,7 @@ var unlocked = []string{"distribute", "pip", "setuptools", "wheel"}
 
 // walk gives the selected packages, in no order.
 func (l *poetryLock) walk(project *Project, want Wanted) ([]*poetryPackage, error) {
-	w := &poetryWalk{lock: l, env: want.Environment, byName: map[string][]poetryCandidate{}}
+	w := &poetryWalk{env: want.Environment, byName: map[string][]poetryCandidate{}}
 	var err error
 	if w.python, err = ParseVersion(want.Full); err != nil {
 		return nil, err
@@ -137,16 +136,6 @@ func (c poetryCandidate) of(extra string) (deps []poetryDependency, extras []str
 		}
 	}
 	return deps, []string{extra}
-}
-
-func normalizedList(names []string) []string {
-	var out []string
-	for _, n := range names {
-		if n = NormalizeName(strings.TrimSpace(n)); n != "" {
-			out = append(out, n)
-		}
-	}
-	return out
 }
 
 func (w *poetryWalk) follow(deps []poetryDependency, extras []string) error {
@@ -342,11 +331,12 @@ func parsePoetryDependency(name string, value any) (poetryDependency, error) {
 	if d.marker, err = poetryMarker(text("markers"), text("python"), text("platform")); err != nil {
 		return d, err
 	}
-	if list, ok := table["extras"].([]any); ok {
-		for _, e := range list {
-			s, _ := e.(string)
-			d.extras = append(d.extras, normalizedList([]string{s})...)
-		}
+	extras, err := texts(table["extras"])
+	if err != nil {
+		return d, err
+	}
+	for _, e := range extras {
+		d.extras = append(d.extras, NormalizeName(e))
 	}
 	d.optional, _ = table["optional"].(bool)
 	d.source = text("source")
