@@ -4,12 +4,11 @@ import (
 	"context"
 	"fmt"
 
-	"pault.ag/go/debian/version"
-
 	"headwater/internal/artifact"
 	"headwater/internal/dag"
 	"headwater/internal/lock"
 	"headwater/internal/nix"
+	"headwater/internal/rootfs/control"
 	"headwater/internal/rootfs/tree"
 )
 
@@ -29,7 +28,7 @@ func Node(m *dag.Maker, name string, r lock.Root) (*dag.Node, error) {
 		inputs = append(inputs, n)
 		c.packages = append(c.packages, locked{a.Name, n.Path()})
 		if a.Name == entrance {
-			if c.plain, err = older(a.Version, overlaysSince); err != nil {
+			if c.plain, err = laysNone(a.Version); err != nil {
 				return nil, fmt.Errorf("derive root %s: %s: %w", name, a.Name, err)
 			}
 		}
@@ -51,14 +50,14 @@ func (c *content) Plain() bool { return c.plain }
 // release notes, 0.11.0).
 const entrance, overlaysSince = "bubblewrap", "0.11.0"
 
-// older tells whether version a of a package is before b.
-func older(a, b string) (bool, error) {
-	v, err := version.Parse(a)
+// laysNone tells whether that version of the package lays no overlays.
+func laysNone(text string) (bool, error) {
+	v, err := control.ParseVersion(text)
 	if err != nil {
 		return false, err
 	}
-	w, err := version.Parse(b)
-	return version.Compare(v, w) < 0, err
+	since, err := control.ParseVersion(overlaysSince)
+	return v.Compare(since) < 0, err
 }
 
 // locked is a package by name and where its .deb is in the store.
